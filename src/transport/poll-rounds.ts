@@ -21,6 +21,11 @@ const GROUP_BYTES_MIN = 16_384
 const GROUP_BYTES_MAX = 524_288
 /** … or at this time: in records of one packet the same bytes are ten times the work. */
 const GROUP_MS_MAX = 1
+/** Half of that while others wait: a packet between two of them waits for two groups, and a group costs a turn. */
+const GROUP_MS_BESIDE_OTHERS = 0.5
+const GROUP_BYTES_BESIDE_OTHERS = 262_144
+/** So many groups long after one of them was read: one that brings a packet a millisecond is expected again. */
+const GROUPS_BESIDE_OTHERS = 16
 
 export class PollRounds {
   readonly #flushControl: FlushControl
@@ -41,6 +46,8 @@ export class PollRounds {
   #groupBytes = GROUP_BYTES_MIN
   #roundBytes = 0
   #isInRound = false
+  /** So many groups more are short. */
+  #shortGroupsLeft = 0
   /** The next interval has begun during the round. */
   #isRoundDue = false
   /** Connections that had their share in this pass and have more. */
@@ -74,6 +81,11 @@ export class PollRounds {
     this.#isTicking = true
     this.#flushControl.setPolling(true)
     this.timer.after(this.timer.intervalMs, this.#onInterval)
+  }
+
+  /** A connection that is not polled was read. */
+  onOtherRead(): void {
+    this.#shortGroupsLeft = GROUPS_BESIDE_OTHERS
   }
 
   #remove(connection: ScheduledConnection): void {
@@ -121,9 +133,12 @@ export class PollRounds {
   readonly #nextGroup = (): void => {
     let left = this.#groupSize
     let byteCount = 0
-    const endMs = this.#now() + GROUP_MS_MAX
+    const isShort = this.#shortGroupsLeft > 0
+    if (isShort) this.#shortGroupsLeft--
+    const endMs = this.#now() + (isShort ? GROUP_MS_BESIDE_OTHERS : GROUP_MS_MAX)
+    const bytesMax = isShort ? Math.min(this.#groupBytes, GROUP_BYTES_BESIDE_OTHERS) : this.#groupBytes
     this.#flushControl.hold(true)
-    while (this.#roundAt < this.#round.length && left > 0 && byteCount < this.#groupBytes) {
+    while (this.#roundAt < this.#round.length && left > 0 && byteCount < bytesMax) {
       const connection = this.#round[this.#roundAt++] as ScheduledConnection
       if (this.#isPassedOver(connection)) continue
       if (this.#now() >= endMs) {

@@ -118,6 +118,8 @@ export class ReadScheduler {
     }
     if (readState.isPolled) return
     if (isReadInTurn(readState, byteCount)) return this.#queue.add(connection)
+    // A sibling's link is not one who waits: it brings packets in bulk, and no less often than there are rounds.
+    if (!readState.isTrunk) this.#pollRounds.onOtherRead()
     readState.turnBytes += byteCount
     const isShareUsed = readState.turnBytes >= this.#shareBytes
     // On a thread with time, a connection with a single read is not worth a review.

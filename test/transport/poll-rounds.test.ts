@@ -86,25 +86,40 @@ describe('polling', () => {
     expect(Math.max(...written)).toBeLessThan(524_288 + SHARE_BYTES_MAX)
   })
 
-  it('polls no more connections in a turn after a millisecond, however little they brought', async () => {
-    let nowMs = 0
-    const perTurn: number[] = []
-    const flushControl: FlushControl = { ...NO_FLUSH_CONTROL, hold: () => void perTurn.push(0) }
-    const rounds = new PollRounds(
-      flushControl,
-      () => nowMs,
-      () => true,
-    )
-    const poll = (): number => {
-      nowMs += 0.3
-      perTurn.push((perTurn.pop() ?? 0) + 1)
-      return 100
+  describe('a turn of polls that bring little', () => {
+    /** How many connections each turn polls, if a poll takes 0.3 ms. */
+    async function polledPerTurn(turns: number, beforePoll: (rounds: PollRounds, polls: number) => void) {
+      let nowMs = 0
+      let polls = 0
+      const perTurn: number[] = []
+      const flushControl: FlushControl = { ...NO_FLUSH_CONTROL, hold: () => void perTurn.push(0) }
+      const rounds = new PollRounds(
+        flushControl,
+        () => nowMs,
+        () => true,
+      )
+      const poll = (): number => {
+        beforePoll(rounds, polls++)
+        nowMs += 0.3
+        perTurn.push((perTurn.pop() ?? 0) + 1)
+        return 100
+      }
+      for (let n = 0; n < 80; n++)
+        rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
+      vi.advanceTimersByTime(1)
+      while (perTurn.length <= turns) await new Promise(setImmediate)
+      return perTurn.slice(0, turns)
     }
-    for (let n = 0; n < 40; n++)
-      rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
-    vi.advanceTimersByTime(1)
-    while (perTurn.reduce((sum, polled) => sum + polled, 0) < 40) await new Promise(setImmediate)
-    expect(perTurn).toEqual([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+
+    it('ends after a millisecond', async () => {
+      const perTurn = await polledPerTurn(10, () => undefined)
+      expect(perTurn).toEqual([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+    })
+
+    it('ends after half of that while a connection that is not polled is read now and then', async () => {
+      const perTurn = await polledPerTurn(20, (rounds, polls) => polls === 0 && rounds.onOtherRead())
+      expect(perTurn).toEqual([4, ...Array.from({ length: 16 }, () => 2), 4, 4, 4])
+    })
   })
 
   it.each([

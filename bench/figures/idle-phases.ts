@@ -5,6 +5,11 @@ import { Generator } from '../load/generator-process.ts'
 import type { PhaseOutcome } from '../load/outcome.ts'
 import type { Server } from '../server.ts'
 
+/** After a phase, until the server has finished what the phase left. */
+export function settleSeconds({ effort }: Bench): number {
+  return effort.isQuick ? 1 : 3
+}
+
 /**
  * Opens connections, goes through the phases, and returns the outcome of each by name; the phase `before` is always
  * first.
@@ -15,10 +20,9 @@ export async function runIdlePhases(
   connections: number,
   phases: readonly string[],
 ): Promise<Map<string, PhaseOutcome>> {
-  const settle = bench.effort.isQuick ? 1 : 3
   const common = await server.arguments(connections)
   const what = ['--hold', `${connections}`, '--phases', phases.join(',')]
-  const times = ['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settle}`]
+  const times = ['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settleSeconds(bench)}`]
   const generator = await Generator.start([...common, ...what, ...times], bench.cpuSets.generator)
   try {
     await generator.done()

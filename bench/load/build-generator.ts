@@ -3,12 +3,10 @@
 // server has the other, so it has to be cheaper per packet than any server.
 
 import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { access, constants, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { cpus, homedir } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { compiledOnce } from './program-cache.ts'
 
 const run = promisify(execFile)
 
@@ -29,32 +27,16 @@ const PACKAGES = 'gcc, libc6-dev and libssl-dev (OpenSSL 3)'
 /** The path of the compiled generator. @throws Error that names the Debian packages if it cannot be compiled */
 export async function generatorPath(): Promise<string> {
   const folder = fileURLToPath(new URL('generator/', import.meta.url))
-  const names = (await readdir(folder)).filter((name) => /\.[ch]$/.test(name)).sort()
-  const hash = createHash('sha256').update(`${FLAGS.join(' ')}\0${cpus()[0]?.model ?? ''}`)
-  for (const name of names) hash.update(`\0${name}\0`).update(await readFile(join(folder, name)))
-  const cache = join(homedir(), '.cache', 'derpfleet', 'bench', hash.digest('hex').slice(0, 16))
-  const path = join(cache, 'generator')
-  const isThere = await access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
-  const sources = names.filter((name) => name.endsWith('.c')).map((name) => join(folder, name))
-  if (!isThere) await compile(sources, cache, path)
-  return path
+  const key = `${FLAGS.join(' ')}\0${cpus()[0]?.model ?? ''}`
+  return await compiledOnce('generator', { folder, files: /\.[ch]$/, key }, compile)
 }
 
-/** Compiles into a folder of its own first, so that a run at the same time never starts an incomplete program. */
-async function compile(sources: readonly string[], cache: string, path: string): Promise<void> {
-  await mkdir(cache, { recursive: true })
-  const building = await mkdtemp(join(cache, '.building-'))
-  const made = join(building, 'generator')
+async function compile(sources: readonly string[], made: string): Promise<void> {
+  const units = sources.filter((path) => path.endsWith('.c'))
   try {
-    await run('cc', [...FLAGS, '-o', made, ...sources, ...LIBRARIES])
-    await rename(made, path)
+    await run('cc', [...FLAGS, '-o', made, ...units, ...LIBRARIES])
   } catch (error) {
     throw new Error(explain(error), { cause: error })
-  } finally {
-    await rm(building, { recursive: true, force: true })
   }
 }
 

@@ -1,4 +1,4 @@
-// One run of the load generator as a child process: its arguments, and the lines that it prints. Several processes can
+// One run of a generator as a child process: its arguments, and the lines that it prints. Several processes can
 // start at the same time: each gets the start time on the monotonic clock, which all processes of a machine share.
 
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
@@ -10,6 +10,12 @@ import type { Outcome } from './outcome.ts'
 const START_DELAY_NS = 50_000_000n
 /** Characters of standard error that are kept. */
 const ERROR_CHARS_MAX = 4_000
+
+/** A program that prints outcomes. */
+interface Program {
+  readonly name: string
+  readonly path: string
+}
 
 type OutcomeOf<Event extends Outcome['event']> = Extract<Outcome, { event: Event }>
 
@@ -23,8 +29,8 @@ export class Generator {
   #errors = ''
   #end: Error | 'done' | undefined
 
-  private constructor(path: string, args: readonly string[], cpu: string) {
-    this.command = ['generator', ...args].join(' ')
+  private constructor({ name, path }: Program, args: readonly string[], cpu: string) {
+    this.command = [name, ...args].join(' ')
     this.#child = spawn('taskset', ['-c', cpu, path, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
     process.once('exit', this.#kill)
     this.#child.stdin.on('error', () => undefined)
@@ -43,9 +49,9 @@ export class Generator {
     })
   }
 
-  /** Starts a run on the processors `cpu`, in the format of taskset. */
-  static async start(args: readonly string[], cpu: string): Promise<Generator> {
-    return new Generator(await generatorPath(), args, cpu)
+  /** Starts a run on the processors `cpu`, in the format of taskset; of the load generator, unless another program is given. */
+  static async start(args: readonly string[], cpu: string, program?: Program): Promise<Generator> {
+    return new Generator(program ?? { name: 'generator', path: await generatorPath() }, args, cpu)
   }
 
   /** Waits for the first line of that kind. @throws Error if the run ends without it */

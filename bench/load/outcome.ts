@@ -1,4 +1,4 @@
-// Types of the JSON lines that the generator prints, and the sum of a load's outcomes when several processes share it.
+// Types of the JSON lines that the generators print, and the sum of a load's outcomes when several processes share it.
 
 import { mergeDelays, type Delays } from './delays.ts'
 
@@ -50,6 +50,17 @@ export interface PhaseOutcome {
   readonly created: number
   readonly received: number
   readonly wrong: number
+}
+
+/** Of logins as Go clients make them. Fields mean what they mean in the phase `fresh` of idle connections. */
+export interface GoLoginsOutcome {
+  readonly event: 'go-logins'
+  readonly open: number
+  readonly failed: number
+  readonly seconds: number
+  readonly serverCpuSeconds: number
+  /** The key exchange group that the server took, by Go's name. */
+  readonly group: string
 }
 
 export interface StormOutcome {
@@ -129,6 +140,7 @@ export interface SignalOutcome {
 export type Outcome =
   | LoadOutcome
   | PhaseOutcome
+  | GoLoginsOutcome
   | StormOutcome
   | StunOutcome
   | ChurnOutcome

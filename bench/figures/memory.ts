@@ -16,7 +16,7 @@ const PHASES = [
     'fresh',
     'fresh',
     [
-      { server: DERPER, atMost: 1.3 },
+      { server: DERPER, atMost: 1.15 },
       { server: OLD_DERPER, atMost: 0.5 },
     ],
   ],
@@ -24,11 +24,11 @@ const PHASES = [
     'reconnect',
     'after all reconnected once',
     [
-      { server: DERPER, atMost: 1.3 },
+      { server: DERPER, atMost: 1.15 },
       { server: OLD_DERPER, atMost: 0.5 },
     ],
   ],
-  ['quiet', 'after a 60 KB burst each and a quiet minute', [{ server: DERPER, atMost: 1.3 }]],
+  ['quiet', 'after a 60 KB burst each and a quiet minute', [{ server: DERPER, atMost: 1.25 }]],
 ] as const satisfies readonly (readonly [string, string, readonly Bound[]])[]
 
 /** Uses a new server of that name, or the server itself if it was not started here. */

@@ -46,7 +46,7 @@ export const threads: Figure = {
       rows: [
         { label: 'one thread', ...shown, samples: { [DERPFLEET]: sampleOf(ofOne.map(cpuUsPerFrame)) } },
         { label: 'two threads', ...shown, samples: own(cpuUsPerFrame) },
-        withOwnTarget(ratio, '≤ 1.35 ×', (median) => median <= 1.35),
+        withOwnTarget(ratio, '≤ 1.2 ×', (median) => median <= 1.2),
         withOwnTarget(wrong, '0', (median) => median === 0),
         {
           label: 'lost with two threads',

@@ -20,7 +20,7 @@ export class RunNotes {
     const shown = command
       .replace(/--addr \S+/, '--addr HOST:PORT')
       .replace(/--far \S+/, '--far HOST:PORT')
-      .replaceAll(/logins \S+/g, 'logins FILE')
+      .replaceAll(/(--(?:far-)?logins) \S+/g, '$1 FILE')
       .replaceAll(/pid \d+/g, 'pid PID')
       .replace(/--login-from \d+ /, '')
     const kind = shown.replace(/\d+(\.\d+)?/g, 'N')

@@ -29,8 +29,6 @@ export function ownRow(shown: Shown, rounds: readonly number[]): Row {
 
 /** A bound on the ratio of this checkout's median to the median of another server. */
 export interface Bound {
-  /** This checkout's relay with other settings, by name; without, as it is by default. */
-  readonly of?: string
   readonly server: string
   readonly atLeast?: number
   readonly atMost?: number
@@ -38,9 +36,8 @@ export interface Bound {
 
 /** The row with a target: all bounds have to hold. */
 export function withBounds(row: Row, ...bounds: readonly Bound[]): Row {
-  const texts = bounds.map(({ of, server, atLeast, atMost }) => {
-    const text = atLeast === undefined ? `≤ ${atMost} × ${server}` : `≥ ${atLeast} × ${server}`
-    return of === undefined ? text : `${of}: ${text}`
+  const texts = bounds.map(({ server, atLeast, atMost }) => {
+    return atLeast === undefined ? `≤ ${atMost} × ${server}` : `≥ ${atLeast} × ${server}`
   })
   const results = bounds.map((bound) => holds(row, bound))
   const isHeld = results.includes(undefined) ? undefined : results.every((held) => held === true)
@@ -57,8 +54,8 @@ export function withOwnTarget(row: Row, text: string, isReached: (median: number
   return { ...row, target }
 }
 
-function holds(row: Row, { of = DERPFLEET, server, atLeast, atMost }: Bound): boolean | undefined {
-  const ours = row.samples[of]?.median
+function holds(row: Row, { server, atLeast, atMost }: Bound): boolean | undefined {
+  const ours = row.samples[DERPFLEET]?.median
   const theirs = row.samples[server]?.median
   if (ours === undefined || theirs === undefined || Number.isNaN(ours) || Number.isNaN(theirs))
     return undefined

@@ -33,14 +33,6 @@ it('reaches a target only if all bounds hold', () => {
   expect(withBounds(row([40], [2], [1]), ...bounds).target?.isHeld).toBe(true)
 })
 
-it('compares the relay with other settings if a bound is of it', () => {
-  const both = { ...row([9], [2]), samples: { ...row([9], [2]).samples, other: sampleOf([1]) } }
-  const bound = { of: 'other', server: DERPER, atMost: 0.5 }
-  expect(withBounds(both, bound).target).toEqual({ text: `other: ≤ 0.5 × ${DERPER}`, isHeld: true })
-  expect(withBounds(both, { ...bound, atMost: 0.4 }).target?.isHeld).toBe(false)
-  expect(withBounds(row([1], [2]), bound).target?.isHeld).toBeUndefined()
-})
-
 it('leaves the target open if a number is missing', () => {
   expect(withBounds(row([4], [2]), { server: OLD_DERPER, atLeast: 2 }).target?.isHeld).toBeUndefined()
   expect(withBounds(row([4], [Number.NaN]), { server: DERPER, atLeast: 2 }).target?.isHeld).toBeUndefined()

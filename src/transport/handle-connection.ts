@@ -162,7 +162,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     // The end of the stream and its cause are reported by read events only.
     if (this.#isClosed || this.#isClosing || this.#isPaused) return -1
     const buffer = this.#tls === undefined ? this.#parts.readBuffer : cipherBytes
-    const byteCount = readAtOnce(this.#tcp.fd, buffer)
+    const byteCount = readAtOnce(this.#parts.native, this.#tcp.fd, buffer)
     if (byteCount <= 0) return byteCount
     if (this.#tls === undefined) {
       this.#listener?.receive(buffer, 0, byteCount)

@@ -20,6 +20,7 @@ import { NO_FLUSH_CONTROL, type FlushControl } from '#transport/read-state.ts'
 import { ReadScheduler } from '#transport/read-scheduler.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
+import { loadNative } from '#transport/native.ts'
 import { OpensslLayer } from '#transport/openssl-layer.ts'
 import { TlsContexts } from '#transport/tls-contexts.ts'
 import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
@@ -144,7 +145,9 @@ export class AcceptorHarness {
   }
 
   async #makeAcceptor(): Promise<Acceptor> {
-    const parts = this.#parts
+    // TLS by native calls goes with all others of them; over the runtime's handles there are none, as without koffi.
+    const native = this.#way === 'openssl' ? await loadNative() : undefined
+    const parts = { ...this.#parts, native }
     if (this.#way === 'sockets') return new SocketAcceptor(parts)
     const handles = runtimeHandles()
     if (this.#way === 'openssl') this.#openssl = await OpensslLayer.open(handles, this.contexts)

@@ -7,7 +7,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { descriptorOf, errorText, loadNative, type Native } from '#transport/native.ts'
+import { descriptorOf, errorText, loadNative, NOTHING_TO_READ, type Native } from '#transport/native.ts'
 import { TemporaryFolder } from '../config/temporary-folder.ts'
 import { waitUntil } from '../support/process.ts'
 
@@ -24,8 +24,8 @@ async function connected(server: Server): Promise<{ near: Socket; far: Socket }>
   return { near, far }
 }
 
-async function listening(): Promise<Server> {
-  const server = createServer().listen({ host: '127.0.0.1', port: 0 })
+async function listening(options = {}): Promise<Server> {
+  const server = createServer(options).listen({ host: '127.0.0.1', port: 0 })
   onTestFinished(() => void server.close())
   await once(server, 'listening')
   return server
@@ -47,6 +47,19 @@ describe.skipIf(loaded instanceof Error)('native calls', () => {
     const us = native.roundTripUs(descriptorOf(far))
     expect(us).toBeGreaterThan(0)
     expect(us).toBeLessThan(1_000_000)
+  })
+
+  it('read what a socket has, nothing while it has nothing, and its end', async () => {
+    const { near, far } = await connected(await listening({ pauseOnConnect: true }))
+    const buffer = Buffer.alloc(8)
+    const receive = (): number => native.receive(descriptorOf(far), buffer, 4)
+    expect(receive()).toBe(NOTHING_TO_READ)
+    near.end('packets')
+    await waitUntil('the bytes have arrived', () => receive() === 4)
+    expect(buffer.toString('latin1')).toBe('pack\0\0\0\0')
+    expect(receive()).toBe(3)
+    expect(buffer.toString('latin1')).toBe('etsk\0\0\0\0')
+    await waitUntil('the end has arrived', () => receive() === 0)
   })
 
   it('a duplicate outlives its original', async () => {
@@ -84,7 +97,8 @@ describe.skipIf(loaded instanceof Error)('native calls', () => {
       native.setUserTimeout(-1, 1_000),
       native.roundTripUs(file),
       native.duplicate(-1),
+      native.receive(file, Buffer.alloc(1), 1),
     ].map(errorText)
-    expect(names).toEqual(['ENOENT', 'ENAMETOOLONG', 'EBADF', 'ENOTSOCK', 'EBADF'])
+    expect(names).toEqual(['ENOENT', 'ENAMETOOLONG', 'EBADF', 'ENOTSOCK', 'EBADF', 'ENOTSOCK'])
   })
 })

@@ -234,7 +234,7 @@ const SERVICE = {
     kind: choice('auto', 'openssl', 'handles', 'sockets'),
     fallback: 'auto',
     about:
-      'Choose how connections are driven: openssl is TLS by native calls of OpenSSL, handles is TLS of Node.js over its internal streams, sockets is its public sockets. auto takes the first of handles and sockets that passes its test at the start. If a way that is named does not pass, the relay does not start',
+      'Choose how connections are driven: openssl is TLS by native calls of OpenSSL, handles is TLS of Node.js over its internal streams, sockets is its public sockets. auto takes the first that passes its test at the start. If a way that is named does not pass, the relay does not start',
   },
   'poll-interval': {
     kind: durationBetween(0.1, 1),

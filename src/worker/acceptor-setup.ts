@@ -63,7 +63,9 @@ async function makeLayer(
     if (native === undefined) throw new Error('native calls are not in use')
     return await testedOpenssl(handles, maxVersion, contexts)
   }
-  const openssl = isForced ? await orUndefined(open, isForced, onOpensslFailed) : undefined
+  // A system without native calls is not a fault: it has never had them, or its operator has turned them off.
+  const isWanted = isForced || (setting === 'auto' && native !== undefined)
+  const openssl = isWanted ? await orUndefined(open, isForced, onOpensslFailed) : undefined
   onWay({ use: 'client_tls', way: openssl === undefined ? 'handles' : 'openssl' })
   if (openssl === undefined) return new RuntimeTlsLayer(handles)
   // Nothing else frees memory of OpenSSL when the thread ends while it has clients.

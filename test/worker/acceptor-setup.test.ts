@@ -36,6 +36,20 @@ it.each(['openssl', 'handles', 'sockets'])('with -connections %s, its metrics na
 })
 
 it.each([
+  ['OpenSSL', undefined, [], 'openssl', undefined],
+  ['the runtime without native calls, which is no fault', undefined, ['-native', 'off'], 'handles', undefined],
+  ['the runtime without koffi, which is no fault', 'no-koffi', [], 'handles', undefined],
+  ['the runtime beside another OpenSSL', 'other-openssl', [], 'handles', /openssl_failed.*Node's is 3\.99\.1/],
+])('by default, TLS is by %s', async (_what, preload, more, way, warning) => {
+  using folder = new TemporaryFolder()
+  const env = preload === undefined ? {} : without(preload)
+  await using relay = await startDerpfleet(serve(folder, ...more), { readyWhen: /relay_started/, env })
+  expect(await wayOf(relay.output)).toBe(way)
+  expect(relay.output).toMatch(warning ?? /relay_started/)
+  if (warning === undefined) expect(relay.output).not.toMatch(/openssl_failed|handle_self_test_failed/)
+})
+
+it.each([
   ['short, with native calls', [], 'timerfd'],
   ['of a millisecond without them', ['-native', 'off'], 'off'],
 ])('poll rounds are %s', async (_what, more, way) => {

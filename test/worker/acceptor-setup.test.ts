@@ -37,9 +37,21 @@ it.each(['openssl', 'handles', 'sockets'])('with -connections %s, its metrics na
 
 it.each([
   ['OpenSSL', undefined, [], 'openssl', undefined],
-  ['the runtime without native calls, which is no fault', undefined, ['-native', 'off'], 'handles', undefined],
+  [
+    'the runtime without native calls, which is no fault',
+    undefined,
+    ['-native', 'off'],
+    'handles',
+    undefined,
+  ],
   ['the runtime without koffi, which is no fault', 'no-koffi', [], 'handles', undefined],
-  ['the runtime beside another OpenSSL', 'other-openssl', [], 'handles', /openssl_failed.*Node's is 3\.99\.1/],
+  [
+    'the runtime beside another OpenSSL',
+    'other-openssl',
+    [],
+    'handles',
+    /openssl_failed.*Node's is 3\.99\.1/,
+  ],
 ])('by default, TLS is by %s', async (_what, preload, more, way, warning) => {
   using folder = new TemporaryFolder()
   const env = preload === undefined ? {} : without(preload)

@@ -1,47 +1,100 @@
 // How two tenants share a relay that cannot carry what they send: one has a hundred busy pairs of clients, the other one a single
-// one. A process that computes takes half of the relay's processor, so that the relay is the limit and not the generator. This
-// checkout's relay only: derper knows no tenants.
+// one. A process that computes takes half of the relay's processor, so that the relay is the limit and not the generator. And what a
+// third tenant with a light flow notices. This checkout's relay only: derper knows no tenants.
 
 import { spawn } from 'node:child_process'
 import type { Bench } from '../bench.ts'
-import type { Figure } from '../figure.ts'
-import { runTogether } from '../load/generator-process.ts'
-import { loadArguments, type Load } from '../load/load.ts'
+import type { Figure, Row } from '../figure.ts'
+import { delayMs } from '../load/delays.ts'
+import { runTogether, type Generator } from '../load/generator-process.ts'
+import { loadArguments, probeLoad, type Load } from '../load/load.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 import { DERPFLEET, type Server } from '../server.ts'
 
 const PAIRS = 100
 /** Of the two tenants: sender and receiver of each pair. */
-const CLIENTS = 2 * PAIRS + 2
+const BUSY_CLIENTS = 2 * PAIRS + 2
+/** And of a third one, with a light flow. */
+const CLIENTS = BUSY_CLIENTS + 2
+const LIGHT_SECONDS = 8
 /** Bytes:weight. */
 const MIX = '64:3,576:1,1420:4'
 const ERROR_MAX = 0.1
+const LIGHT_RATIO_MAX = 2
+
+interface Part {
+  readonly from: number
+  readonly load: Load
+}
+
+/** As much as the sockets of so many pairs accept. */
+function busy(bench: Bench, count: number, size: number | string, seconds = bench.effort.seconds): Load {
+  return { topology: 'pairs', count, rate: 'all', seconds, warmSeconds: bench.effort.warmSeconds, size }
+}
+
+/** Runs loads together, each with clients of its own, from that one on. */
+async function runParts(bench: Bench, server: Server, parts: readonly Part[]): Promise<Generator[]> {
+  const args = await server.arguments(CLIENTS)
+  return await runTogether(
+    parts.map(({ from, load }) => ({
+      args: [...args, '--login-from', `${from}`, ...loadArguments(load), '--drain', '1'],
+      cpu: bench.cpuSets.generator,
+    })),
+  )
+}
 
 /** Bytes that arrived of the single pair, divided by those of all others together. */
 async function shareOfOne(bench: Bench, server: Server, size: number | string): Promise<number> {
-  const args = await server.arguments(CLIENTS)
-  const { seconds, warmSeconds } = bench.effort
-  const load = (count: number, ofSize: number | string): Load => ({
-    topology: 'pairs',
-    count,
-    rate: 'all',
-    seconds,
-    warmSeconds,
-    size: ofSize,
-  })
   const burner = spawn('taskset', ['-c', bench.cpuSets.server, process.execPath, '-e', 'for (;;);'])
   try {
-    const [many, one] = await runTogether(
-      [['0', load(PAIRS, size)] as const, [`${2 * PAIRS}`, load(1, 1420)] as const].map(([from, one]) => ({
-        args: [...args, '--login-from', from, ...loadArguments(one), '--drain', '1'],
-        cpu: bench.cpuSets.generator,
-      })),
-    )
+    const [many, one] = await runParts(bench, server, [
+      { from: 0, load: busy(bench, PAIRS, size) },
+      { from: 2 * PAIRS, load: busy(bench, 1, 1420) },
+    ])
     if (many !== undefined) bench.notes.addCommand(many.command)
     return (one?.all('load')[0]?.arrivedBytes ?? 0) / (many?.all('load')[0]?.arrivedBytes ?? 0)
   } finally {
     burner.kill('SIGKILL')
   }
+}
+
+interface LightFlow {
+  readonly aloneMs: number
+  readonly besideMs: number
+}
+
+/** p99 of the third tenant's packets, alone and beside the others. */
+async function lightFlow(bench: Bench, server: Server): Promise<LightFlow> {
+  const seconds = bench.effort.isQuick ? bench.effort.seconds : LIGHT_SECONDS
+  const light = { from: BUSY_CLIENTS, load: probeLoad(seconds, bench.effort.warmSeconds) }
+  const p99Of = (generators: readonly Generator[]): number => {
+    const [outcome] = generators[0]?.all('load') ?? []
+    return outcome === undefined ? Number.NaN : delayMs(outcome.delays, 0.99)
+  }
+  const alone = await runParts(bench, server, [light])
+  const beside = await runParts(bench, server, [
+    light,
+    { from: 0, load: busy(bench, PAIRS, MIX, seconds) },
+    { from: 2 * PAIRS, load: busy(bench, 1, 1420, seconds) },
+  ])
+  return { aloneMs: p99Of(alone), besideMs: p99Of(beside) }
+}
+
+/** What a third tenant with a light flow notices of the others. */
+async function lightFlowRows(bench: Bench): Promise<Row[]> {
+  const tenantOf = (client: number): string =>
+    client < 2 * PAIRS ? 'many' : client < BUSY_CLIENTS ? 'one' : 'light'
+  const keysFile = await bench.workFolder.keyList('keys-light', CLIENTS, tenantOf)
+  const measured = await bench.interleaved([{ name: DERPFLEET }], () =>
+    bench.withFresh(DERPFLEET, { keysFile }, (server) => lightFlow(bench, server)),
+  )
+  const shown = { unit: 'ms', digits: 2 }
+  const ratio = rowOf({ label: '– ratio', unit: '×', digits: 2 }, measured, (of) => of.besideMs / of.aloneMs)
+  return [
+    rowOf({ label: "a light flow's p99, alone", ...shown }, measured, ({ aloneMs }) => aloneMs),
+    rowOf({ label: '– beside both', ...shown }, measured, ({ besideMs }) => besideMs),
+    withOwnTarget(ratio, `≤ ${LIGHT_RATIO_MAX} ×`, (median) => median <= LIGHT_RATIO_MAX),
+  ]
 }
 
 const VARIANTS = [
@@ -55,10 +108,10 @@ export const fairness: Figure = {
   title: 'Two tenants at a relay that cannot carry both: a hundred pairs, and one',
   isSeparate: true,
   async measure(bench) {
-    const rows = []
+    const rows: Row[] = []
     for (const [label, rules, size, weight] of VARIANTS) {
       const tenantOf = (client: number): string => (client < 2 * PAIRS ? 'many' : 'one')
-      const keysFile = await bench.workFolder.keyList(`keys-${rows.length}`, CLIENTS, tenantOf, rules)
+      const keysFile = await bench.workFolder.keyList(`keys-${rows.length}`, BUSY_CLIENTS, tenantOf, rules)
       const measured = await bench.interleaved([{ name: DERPFLEET }], () =>
         bench.withFresh(DERPFLEET, { keysFile }, (server) => shareOfOne(bench, server, size)),
       )
@@ -72,9 +125,9 @@ export const fairness: Figure = {
       )
     }
     return {
-      rows,
+      rows: [...rows, ...(await lightFlowRows(bench))],
       notes: [
-        `Each of ${PAIRS + 1} senders sends as much as its socket accepts. A process that computes takes half of the relay's processor.`,
+        `Each of ${PAIRS + 1} senders sends as much as its socket accepts. A process that computes takes half of the relay's processor, but beside the light flow: 1,000 packets of 64 bytes a second, of a third tenant.`,
       ],
     }
   },

@@ -34,22 +34,24 @@ const README_ROWS = [
 const MARK = /<!-- figures: (\S+\.json) -->\n[\s\S]*?\n<!-- \/figures -->/
 
 function readmeTable(record: RunRecord): string {
+  const measured = record.servers.map(({ name }) => name)
+  const others = [OLD_DERPER, DERPER].filter((name) => measured.includes(name))
   const lines = README_ROWS.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')
-      .map((row) => lineOf(row, name.replace('*', row.label))),
+      .map((row) => lineOf(row, name.replace('*', row.label), others)),
   )
-  const headings = ['', 'unit', OLD_DERPER, DERPER, DERPFLEET, `÷ ${DERPER}`]
+  const headings = ['', 'unit', ...others, DERPFLEET, `÷ ${DERPER}`]
   return markdownTable(headings, 2, lines)
 }
 
-function lineOf(row: Row, name: string): string[] {
+function lineOf(row: Row, name: string, others: readonly string[]): string[] {
   const median = (server: string): string => {
     const sample = row.samples[server]
     return sampleText(row, sample && { ...sample, rounds: [sample.median] })
   }
   const ratio = ratioText(row.samples[DERPFLEET], row.samples[DERPER])
-  return [name, row.unit, median(OLD_DERPER), median(DERPER), `**${median(DERPFLEET)}**`, ratio]
+  return [name, row.unit, ...others.map(median), `**${median(DERPFLEET)}**`, ratio]
 }
 
 /** The README with the table of the record. @throws Error if the README has no marks */

@@ -34,8 +34,8 @@ const README_ROWS = [
 const MARK = /<!-- figures: (\S+\.json) -->\n[\s\S]*?\n<!-- \/figures -->/
 
 function readmeTable(record: RunRecord): string {
-  const measured = record.servers.map(({ name }) => name)
-  const others = [OLD_DERPER, DERPER].filter((name) => measured.includes(name))
+  const measured = new Set(record.servers.map(({ name }) => name))
+  const others = [OLD_DERPER, DERPER].filter((name) => measured.has(name))
   const lines = README_ROWS.flatMap(([figure, label, name]) =>
     (record.figures[figure]?.rows ?? [])
       .filter((row) => row.label.startsWith(label) && row.unit !== '×')

@@ -34,6 +34,7 @@ export interface LeaseNumbers {
   readonly serial: number
   readonly keys: number
   /** Unix milliseconds. */
+  readonly notBeforeMs: number
   readonly notAfterMs: number
   /** Zero or less: it has ended. */
   readonly leftMs: number
@@ -99,8 +100,8 @@ export class LeaseFile {
   get numbers(): LeaseNumbers | undefined {
     const lease = this.#leases?.lease
     if (lease === undefined) return undefined
-    const { serial, notAfterMs, entries } = lease
-    return { serial, keys: entries.size, notAfterMs, leftMs: notAfterMs - this.#clock.now() }
+    const { serial, notBeforeMs, notAfterMs, entries } = lease
+    return { serial, keys: entries.size, notBeforeMs, notAfterMs, leftMs: notAfterMs - this.#clock.now() }
   }
 
   /** For people. */

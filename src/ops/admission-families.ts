@@ -21,7 +21,15 @@ export interface AdmissionNumbers {
   /** Of the time for which known keys are admitted in an outage, from 0 to 1; undefined if they are not. */
   readonly graceLeftRatio: number | undefined
   /** Undefined if the relay goes by no lease. */
-  readonly lease: { readonly serial: number; readonly keys: number; readonly notAfterMs: number } | undefined
+  readonly lease: LeaseFigures | undefined
+}
+
+/** Of the lease that the relay goes by; it may have ended. */
+interface LeaseFigures {
+  readonly serial: number
+  readonly keys: number
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
 }
 
 /** @param numbers undefined for an open relay */
@@ -71,6 +79,18 @@ export function admissionFamilies(numbers: AdmissionNumbers | undefined): Metric
         sample(bans.timed, { state: 'kicked' }),
         sample(bans.standing, { state: 'denied' }),
       ],
+    },
+    ...leaseFamilies(lease),
+  ]
+}
+
+function leaseFamilies(lease: LeaseFigures | undefined): MetricFamily[] {
+  return [
+    {
+      name: 'derp_admission_lease_not_before_timestamp_seconds',
+      type: 'gauge',
+      help: 'Unix time at which the lease that the relay goes by begins.',
+      samples: lease === undefined ? [] : [sample(lease.notBeforeMs / 1_000)],
     },
     {
       name: 'derp_admission_lease_not_after_timestamp_seconds',

@@ -108,7 +108,11 @@ it('members are in, strangers and those whom it denies are not', async () => {
   const samples = await relay.samples(/^derp_admission_(lease|keys)/)
   expect(samples.get('derp_admission_keys{state="leased"}')).toBe(2)
   expect(samples.get('derp_admission_lease_serial')).toBe(1)
-  expect(samples.get('derp_admission_lease_not_after_timestamp_seconds')).toBeGreaterThan(Date.now() / 1_000)
+  const [fromS = 0, untilS = 0] = ['before', 'after'].map((end) =>
+    samples.get(`derp_admission_lease_not_${end}_timestamp_seconds`),
+  )
+  expect(untilS).toBeGreaterThan(Date.now() / 1_000)
+  expect(untilS - fromS).toBe((2 * HOUR_MS) / 1_000)
   expect(await readiness(relay)).toMatch(/lease 1 with 2 keys until/)
 })
 

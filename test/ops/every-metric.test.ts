@@ -89,7 +89,7 @@ function troubledSources(): MetricSources {
       overflows: 3,
       knownKeys: 3,
       listedKeys: 2,
-      lease: { serial: 8, keys: 4, notAfterMs: 1_900_000_000_000 },
+      lease: { serial: 8, keys: 4, notBeforeMs: 1_899_000_000_000, notAfterMs: 1_900_000_000_000 },
       bans: { timed: 1, standing: 3 },
       graceLeftRatio: 0.5,
       backends: [],

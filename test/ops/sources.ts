@@ -130,7 +130,7 @@ export function testSources(replaced: Partial<MetricSources> = {}): MetricSource
       overflows: 2,
       knownKeys: 3,
       listedKeys: 2,
-      lease: { serial: 7, keys: 3, notAfterMs: 1_800_000_000_000 },
+      lease: { serial: 7, keys: 3, notBeforeMs: 1_799_000_000_000, notAfterMs: 1_800_000_000_000 },
       bans: { timed: 1, standing: 2 },
       graceLeftRatio: 1,
       backends: [{ name: 'url', isUp: false }],

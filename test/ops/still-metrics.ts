@@ -29,6 +29,7 @@ export const RARE = [
   'derp_address_refusals_total',
   'derp_addresses_banned',
   'derp_admission_lease_not_after_timestamp_seconds',
+  'derp_admission_lease_not_before_timestamp_seconds',
   'derp_admission_lease_serial',
   'derp_admission_oldest_wait_seconds',
   'derp_admission_overflows_total',

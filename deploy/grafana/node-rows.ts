@@ -64,6 +64,37 @@ export const ACCESS_ROW: Row = {
     ),
     table(
       {
+        title: 'Lease',
+        description: 'That of -lease-file in use, and when it ends. Empty for a relay that goes by none.',
+        unit: 'short',
+        alert: 'LeaseLifeLow',
+      },
+      { instance: 'Relay' },
+      [
+        {
+          title: 'Ends',
+          unit: 'dateTimeAsIso',
+          expr: `max by (instance) (${of('derp_admission_lease_not_after_timestamp_seconds')}) * 1000`,
+        },
+        {
+          title: 'Life left',
+          unit: 'percentunit',
+          expr: `max by (instance) ((${of('derp_admission_lease_not_after_timestamp_seconds')} - time()) / (${of('derp_admission_lease_not_after_timestamp_seconds')} - ${of('derp_admission_lease_not_before_timestamp_seconds')}))`,
+          thresholds: [
+            [null, 'red'],
+            [0.1, 'orange'],
+            [0.25, 'green'],
+          ],
+        },
+        { title: 'Serial', expr: `max by (instance) (${of('derp_admission_lease_serial')})`, unit: 'none' },
+        {
+          title: 'Keys',
+          expr: `max by (instance) (${of('derp_admission_keys', 'state="leased"')} and on (job, instance) ${of('derp_admission_lease_serial')})`,
+        },
+      ],
+    ),
+    table(
+      {
         title: 'Files that are read again',
         description: '1: the present content is in use. When it was read.',
         unit: 'short',

@@ -22,6 +22,22 @@ const CERTIFICATE_TEXT = {
     'It should have been renewed at a third of its life. When it expires, clients refuse the relay, and the relay is not ready.',
 }
 
+/**
+ * Of leases for a day that are made every few minutes, and of those for a month. One that has ended has nothing left, and the relay
+ * still shows it.
+ */
+const LEASE_LIFE_LEFT = `clamp_min(
+  (derp_admission_lease_not_after_timestamp_seconds{JOB} - time())
+  / (derp_admission_lease_not_after_timestamp_seconds{JOB} - derp_admission_lease_not_before_timestamp_seconds{JOB}), 0)`
+
+const LEASE_TEXT = {
+  alert: 'LeaseLifeLow',
+  summary:
+    'The lease of relay {{ $labels.instance }} has {{ $value | humanizePercentage }} of its life left.',
+  description:
+    'No newer one has come. Until it ends, clients stay and its members are admitted; new members are refused. Then all are ended and refused, unless the list of keys or a backend admits them.',
+}
+
 export const ACCESS_ALERTS: RuleGroup = {
   name: 'derpfleet-access',
   rules: [
@@ -77,6 +93,9 @@ export const ACCESS_ALERTS: RuleGroup = {
       severity: 'warning',
     },
     { ...CERTIFICATE_TEXT, expr: `${LIFE_LEFT} < 0.1`, for: '10m', severity: 'critical' },
+    { ...LEASE_TEXT, expr: `${LEASE_LIFE_LEFT} < 0.25`, for: '10m', severity: 'warning' },
+    // Of a lease for an hour, a tenth is six minutes.
+    { ...LEASE_TEXT, expr: `${LEASE_LIFE_LEFT} < 0.1`, for: '1m', severity: 'critical' },
     {
       alert: 'AcmeFailing',
       expr: 'derp_certificate_last_renewal_successful{JOB} == 0 unless on (job, instance) derp_certificate_info{JOB,source!="acme"}',

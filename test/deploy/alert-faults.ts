@@ -11,7 +11,8 @@ import { makeVersion } from '../support/other-version.ts'
 import { DERP_PORT, type WatchedFleet } from './watched-fleet.ts'
 import type { WatchedLab } from './watched-lab.ts'
 
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 
 /** Ends a fault, and resolves when its causes are gone. */
 type Ending = () => Promise<void>
@@ -161,6 +162,15 @@ const SPLIT: Faults = {
     begin: async ({ fleet }) => {
       await restart(fleet, '902a', { psk: 'ab'.repeat(32) })
       return async () => await restart(fleet, '902a')
+    },
+  },
+  'nobody makes leases any more': {
+    job: FLEET,
+    alerts: ['LeaseLifeLow'],
+    begin: async ({ fleet }) => {
+      const nowMs = Date.now()
+      await fleet.makeLease({ fromMs: nowMs - 23 * HOUR_MS, untilMs: nowMs + HOUR_MS })
+      return async () => await fleet.makeLease()
     },
   },
   'two relays take themselves for the same': {

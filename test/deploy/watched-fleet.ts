@@ -1,14 +1,15 @@
 // A loaded fleet on loopback, as Prometheus watches it: each relay at an address of its own, with files of its own, so that a test
 // can spoil those of one relay. Clients send to each other and ask for STUN.
 
-import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DerpClient, newKeyPair } from '#client/derp-client.ts'
 import { ReconnectingDerpClient } from '#client/reconnecting-derp-client.ts'
 import { askStun } from '#client/stun-request.ts'
 import { formatKeyFile } from '#protocol/key-file.ts'
+import { leaseKeyText, leaseText } from '#protocol/lease.ts'
 import {
   issueCertificate,
   makeAuthority,
@@ -35,6 +36,9 @@ const PLACES: Readonly<Record<string, string>> = {
   '911': 'code: gru, name: São Paulo, latitude: -23.55, longitude: -46.63',
 }
 
+const LEASE = 'members.lease'
+const DAY_MS = 86_400_000
+
 const TROUBLED_THREAD = join(import.meta.dirname, '../support/troubled-thread.ts')
 
 export interface FleetOptions {
@@ -46,6 +50,8 @@ export interface FleetOptions {
   /** Further options of every relay, and of some by their names. */
   readonly args?: readonly string[]
   readonly argsOf?: Readonly<Record<string, readonly string[]>>
+  /** The relay that goes by a lease as well. */
+  readonly leased?: string
   /** File descriptors that some relays may have. */
   readonly descriptorsOf?: Readonly<Record<string, number>>
 }
@@ -81,6 +87,8 @@ export class WatchedFleet implements AsyncDisposable {
   readonly #admin = new Map<string, string>()
   readonly #clients: { readonly node: string; readonly client: ReconnectingDerpClient }[] = []
   readonly #timers: NodeJS.Timeout[] = []
+  readonly #leaseSigner = generateKeyPairSync('ed25519').privateKey
+  #leases = 0
 
   private constructor(options: FleetOptions, folder: string, authority: Certificate) {
     this.folder = folder
@@ -100,6 +108,7 @@ export class WatchedFleet implements AsyncDisposable {
       await fleet.issueCertificate(node)
       await writeFile(fleet.path(node, 'key.json'), formatKeyFile(newKeyPair()), { mode: 0o600 })
     }
+    await fleet.makeLease()
     await Promise.all(options.nodes.map(async (node) => await fleet.startRelay(node)))
     return fleet
   }
@@ -137,6 +146,20 @@ export class WatchedFleet implements AsyncDisposable {
     await reissueCertificate(this.path(node, ''), `${node}.lab`, this.#authority, life)
   }
 
+  /** Makes the next lease, for a day if nothing else is said. The relay that goes by leases sees it within seconds. */
+  async makeLease(
+    { fromMs, untilMs }: Life = { fromMs: Date.now(), untilMs: Date.now() + DAY_MS },
+  ): Promise<void> {
+    const { leased } = this.#options
+    if (leased === undefined) return
+    const { publicKey: key } = newKeyPair()
+    const member = { key, isAllowed: true, tenant: undefined, untilMs, name: undefined }
+    const content = { serial: ++this.#leases, notBeforeMs: fromMs, notAfterMs: untilMs, entries: [member] }
+    const path = this.path(leased, LEASE)
+    await writeFile(`${path}.new`, leaseText(content, this.#leaseSigner))
+    await rename(`${path}.new`, path)
+  }
+
   /** Starts a relay, or starts it again, with good files. */
   async startRelay(node: string, { psk, program = PROGRAM, more = [] }: StartOptions = {}): Promise<void> {
     await copyFile(join(this.folder, 'psk'), this.path(node, 'psk'))
@@ -172,7 +195,9 @@ export class WatchedFleet implements AsyncDisposable {
     const verbs = ['-verbs-token-file', join(this.folder, 'token')]
     const rest = ['-admin', own.admin, '-state-dir', file(own.state), '-capacity-bits', '1000000000']
     const admission = ['-verify-client-url', verifyUrl, '-mesh-ca-file', this.#authority.certPath]
-    const further = [...QUICK, ...args, ...(argsOf[node] ?? [])]
+    const lease = ['-lease-file', file(LEASE), '-lease-key', leaseKeyText(this.#leaseSigner)]
+    const leases = node === this.#options.leased ? lease : []
+    const further = [...QUICK, ...leases, ...args, ...(argsOf[node] ?? [])]
     return ['serve', ...at, ...identity, ...trust, ...mesh, ...verbs, ...rest, ...admission, ...further]
   }
 

@@ -173,6 +173,7 @@ async function threeRegions({ url }: VerifyServer): Promise<WatchedFleet> {
     verifyUrl: url,
     // The others remember whom they have admitted, so an outage of the verifier leaves them ready.
     argsOf: { '901a': ['-admission-grace', '40s'], '902a': ['-admission-grace', '0s'] },
+    leased: '900a',
   })
 }
 

@@ -31,6 +31,7 @@ export class OpensslHandle implements TlsHandle {
   owner?: HandleOwner
   reading = false
   bytesRead = 0
+  cipherBytes = 0
   /** OpenSSL's buffers last as long as a write. */
   readonly keepsLargestWrite = false
   readonly #shared: OpensslBuffers
@@ -96,6 +97,7 @@ export class OpensslHandle implements TlsHandle {
   #input(bytes: Uint8Array, byteCount: number): void {
     if (!this.#isUsable || this.#hasEnded) return
     this.#shared.beginInput(bytes, byteCount)
+    this.cipherBytes += byteCount
     this.#wantsMore = false
     try {
       if (this.#isHandshaking) this.#continueHandshake(byteCount)

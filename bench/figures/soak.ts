@@ -32,10 +32,10 @@ const DEPARTURES_MIN = 3
 const SLOW = { rate: 200, bytesPerSecond: 100_000 }
 const MEMORY_INTERVAL_MS = 5_000
 /**
- * The share of the run before which memory is not evaluated. The heap is collected as a whole when it has trebled, for the first time
- * after twelve minutes of these logins, and has its size from then on.
+ * The share of the run before which memory is not evaluated: heap and allocator grow to their size in the first
+ * minutes.
  */
-const SETTLED_SHARE = 0.4
+const SETTLED_SHARE = 0.25
 
 type MemoryPoint = [seconds: number, megabytes: number]
 

@@ -1,7 +1,6 @@
 // What clients that have nothing to do with an attack notice of it: three attacks by which a source with many connections
 // takes more than its share, each on a fresh server, and a probe beside each.
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
 import { AttackProcess, type AttackKind } from '../load/attack-process.ts'
@@ -10,10 +9,9 @@ import { type Load, probeLoad } from '../load/load.ts'
 import type { LoadOutcome } from '../load/outcome.ts'
 import { rowOf, withBounds } from '../row.ts'
 import { DERPER, type Server } from '../server.ts'
+import { settle } from './settled.ts'
 
 const SECONDS = 8
-const SETTLE_RATE = 20_000
-const SETTLE_MS = 10_000
 
 interface Attack {
   readonly label: string
@@ -37,7 +35,7 @@ export const attacks: Figure = {
       bench.progress.step(attack.label)
       const measured = await bench.interleaved(own, ({ name }) =>
         bench.withFresh(name, {}, async (fresh) => {
-          await settle(bench, fresh)
+          await settle(bench, (load) => bench.runLoad(fresh, load))
           return await probeBeside(bench, fresh, attack)
         }),
       )
@@ -63,12 +61,6 @@ export const attacks: Figure = {
       ],
     }
   },
-}
-
-/** Attacks on a server that has just started are another matter: its code is being compiled, and its start's memory given back. */
-async function settle(bench: Bench, server: Server): Promise<void> {
-  await bench.runLoad(server, bench.load(SETTLE_RATE, 10, { seconds: 3, warmSeconds: 0 }))
-  await sleep(SETTLE_MS)
 }
 
 async function probeBeside(bench: Bench, server: Server, attack: Attack): Promise<LoadOutcome> {

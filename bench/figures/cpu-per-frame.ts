@@ -40,21 +40,17 @@ async function rowsFor(
   return [...rows, rowOf(shown, ofShort, cpuUsPerFrame)]
 }
 
-function casesAt(bench: Bench, cleanRate: number): Case[] {
-  const seconds = bench.effort.isQuick ? bench.effort.seconds : SECONDS
+function casesAt(bench: Bench, cleanRate: number, seconds: number): Case[] {
   const large = (what: string, rate: number, atMost: number): Case => ({
     label: `1420 B, 10 pairs, ${bench.reference.name}'s ${what} (${Math.round(rate)}/s)`,
     load: bench.load(rate, 10, { seconds }),
     atMost,
   })
+  const small = bench.load(60_000, 10, { size: 128, batch: 16, seconds })
   return [
     large('clean rate', cleanRate, 0.8),
     large('half of it', cleanRate / 2, 0.45),
-    {
-      label: '128 B, 16 to a record, 60000/s',
-      load: bench.load(60_000, 10, { size: 128, batch: 16, seconds }),
-      atMost: 0.7,
-    },
+    { label: '128 B, 16 to a record, 60000/s', load: small, atMost: 0.7 },
   ]
 }
 
@@ -62,23 +58,24 @@ export const cpuPerFrame: Figure = {
   name: 'cpu-per-frame',
   title: 'CPU per delivered frame',
   async measure(bench) {
-    const cases = casesAt(bench, await knownCleanRate(bench, bench.reference))
-    const measureWith = async (short: Server | undefined): Promise<Row[]> => {
+    const cleanRate = await knownCleanRate(bench, bench.reference)
+    const seconds = bench.effort.isQuick ? bench.effort.seconds : SECONDS
+    const measureWith = async (short?: Server): Promise<Row[]> => {
       const rows: Row[] = []
-      for (const one of cases) rows.push(...(await rowsFor(bench, short, one)))
+      for (const one of casesAt(bench, cleanRate, seconds)) rows.push(...(await rowsFor(bench, short, one)))
       return rows
     }
     const rows =
       bench.ours === undefined
-        ? await measureWith(undefined)
+        ? await measureWith()
         : await bench.withFresh(SHORT_ROUNDS, {}, async (short) => {
-            await bench.runLoad(short, bench.load(cases[0]?.load.rate ?? 0))
+            await bench.runLoad(short, bench.load(cleanRate))
             return await measureWith(short)
           })
     return {
       rows,
       notes: [
-        `User and system time of all threads of the server's process over a window of ${cases[0]?.load.seconds} s, divided by the frames that arrived in it. Poll rounds have a millisecond, but in the rows that say so.`,
+        `User and system time of all threads of the server's process over a window of ${seconds} s, divided by the frames that arrived in it. Poll rounds have a millisecond, but in the rows that say so.`,
       ],
     }
   },

@@ -5,11 +5,12 @@
 import { spawn } from 'node:child_process'
 import type { Bench } from '../bench.ts'
 import type { Figure, Row } from '../figure.ts'
-import { delayMs } from '../load/delays.ts'
 import { runTogether, type Generator } from '../load/generator-process.ts'
 import { loadArguments, probeLoad, type Load } from '../load/load.ts'
 import { rowOf, withOwnTarget } from '../row.ts'
 import { DERPFLEET, type Server } from '../server.ts'
+import { pooledP99 } from './pooled-delays.ts'
+import { settle } from './settled.ts'
 
 const PAIRS = 100
 /** Of the two tenants: sender and receiver of each pair. */
@@ -67,17 +68,14 @@ interface LightFlow {
 async function lightFlow(bench: Bench, server: Server): Promise<LightFlow> {
   const seconds = bench.effort.isQuick ? bench.effort.seconds : LIGHT_SECONDS
   const light = { from: BUSY_CLIENTS, load: probeLoad(seconds, bench.effort.warmSeconds) }
-  const p99Of = (generators: readonly Generator[]): number => {
-    const [outcome] = generators[0]?.all('load') ?? []
-    return outcome === undefined ? Number.NaN : delayMs(outcome.delays, 0.99)
-  }
-  const alone = await runParts(bench, server, [light])
-  const beside = await runParts(bench, server, [
+  await settle(bench, (load) => runParts(bench, server, [{ from: 0, load }]))
+  const [alone] = await runParts(bench, server, [light])
+  const [beside] = await runParts(bench, server, [
     light,
     { from: 0, load: busy(bench, PAIRS, MIX, seconds) },
     { from: 2 * PAIRS, load: busy(bench, 1, 1420, seconds) },
   ])
-  return { aloneMs: p99Of(alone), besideMs: p99Of(beside) }
+  return { aloneMs: pooledP99(alone?.all('load') ?? []), besideMs: pooledP99(beside?.all('load') ?? []) }
 }
 
 /** What a third tenant with a light flow notices of the others. */

@@ -17,6 +17,7 @@ import {
   type Certificate,
   type Life,
 } from '../support/certificate.ts'
+import { DAY_MS } from '../config/certificates.ts'
 import { freePort, startProcess, tail, type RunningProcess } from '../support/process.ts'
 import { PROGRAM } from '../support/program-path.ts'
 
@@ -37,7 +38,6 @@ const PLACES: Readonly<Record<string, string>> = {
 }
 
 const LEASE = 'members.lease'
-const DAY_MS = 86_400_000
 
 const TROUBLED_THREAD = join(import.meta.dirname, '../support/troubled-thread.ts')
 

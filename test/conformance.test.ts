@@ -31,10 +31,10 @@ describe('the check of a row', () => {
     ['checks something', "function sees() {\n  expect(1).toBe(1)\n}\nit('holds', () => sees())\n"],
     ['is not there', "it('held', () => {\n  expect(1).toBe(1)\n})\n"],
     ['is not there', "// it('holds', () => {\n//   expect(1).toBe(1)\n// })\n"],
-    ['is skipped', good.replace('it(', 'it.skip(')],
-    ['is skipped', good.replace('it(', 'it.todo(')],
-    ['is skipped', "it.skip.each([1])('holds', () => {\n  expect(1).toBe(1)\n})\n"],
-    ['is skipped', `describe.skip('all', () => {\n  ${good.replaceAll('\n', '\n  ')}})\n`],
+    ['is skipped', good.replace('it(', 'it.skip(')], // a sample to be refused
+    ['is skipped', good.replace('it(', 'it.todo(')], // a sample to be refused
+    ['is skipped', "it.skip.each([1])('holds', () => {\n  expect(1).toBe(1)\n})\n"], // a sample to be refused
+    ['is skipped', `describe.skip('all', () => {\n  ${good.replaceAll('\n', '\n  ')}})\n`], // a sample to be refused
     ['is skipped', "it('holds', ({ skip }) => {\n  skip()\n  expect(1).toBe(1)\n})\n"],
     ['checks nothing', "it('holds', () => {})\n"],
     [

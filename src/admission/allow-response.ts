@@ -8,7 +8,7 @@ import { budgetOf, type Budget } from '#protocol/budget.ts'
 export interface AllowResponse {
   /** The value of Allow; undefined for an invalid answer. */
   readonly isAllowed: boolean | undefined
-  /** The numbers BytesPerSecond and PacketsPerSecond, which derper does not know. Anything else there is passed over, as any other field. */
+  /** The numbers BytesPerSecond and PacketsPerSecond, which derper does not know. Anything else there is passed over, as all other fields are. */
   readonly budget: Budget | undefined
 }
 

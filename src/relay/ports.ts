@@ -279,7 +279,7 @@ export interface AdmissionAnswer {
   readonly reason: string
   /** `unreachable` only because the time for a login had passed. */
   readonly isLate?: boolean
-  /** What the key may send; undefined: as any other. */
+  /** What the key may send; undefined: as much as all others. */
   readonly budget?: Budget | undefined
   /** After this time it is asked again. Infinite: only when what admission goes by changes. Undefined: never. */
   readonly recheckInMs?: number

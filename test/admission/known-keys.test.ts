@@ -292,7 +292,7 @@ it.each([
   '{"Allow":true,"BytesPerSecond":8191.5}',
   '{"Allow":true,"PacketsPerSecond":{"Allow":false}}',
   '{"Allow":true,"PacketsPerSecond":[7]}',
-])('a budget that is none is passed over, as any other field: %s', async (answer) => {
+])('a budget that is none is passed over, as all other fields are: %s', async (answer) => {
   await using backEnd = await VerifyServer.start()
   const asked = new Asked({ verifyUrl: backEnd.url })
   backEnd.answer = answer

@@ -61,7 +61,7 @@ it.each([
   ])
   expect(sum(one) / sum(many) / weight).toBeGreaterThan(0.9)
   expect(sum(one) / sum(many) / weight).toBeLessThan(1.1)
-  // And within the tenant, each of its connections gets as much as any other one.
+  // And within the tenant, all of its connections get as much as each other.
   expect(Math.max(...many) / Math.min(...many)).toBeLessThan(1.25)
 })
 

@@ -13,7 +13,7 @@ import type { PeerRegistry } from './peer-registry.ts'
 import type { Admission, Observer } from './ports.ts'
 import type { Rechecks } from './rechecks.ts'
 import type { SessionLimits } from './session-limits.ts'
-import type { ListedSession } from './session-list.ts'
+import type { ListedSession, SessionList } from './session-list.ts'
 import type { Tenants } from './tenants.ts'
 import type { TurnQueue } from './turn-queue.ts'
 
@@ -39,7 +39,7 @@ export interface SessionContext {
   /** Where logins wait when many come at once. */
   readonly logins: TurnQueue
   /** A session removes itself when it ends. */
-  readonly sessions: { delete(session: ListedSession): void }
+  readonly sessions: Pick<SessionList<ListedSession>, 'delete' | 'markDue'>
   /** Reads what other threads have written, and looks at the clock; to be called before bytes are read. */
   readonly readThreads: () => void
   /** Monotonic milliseconds. */

@@ -70,7 +70,8 @@ export class SessionUsage {
   /** Where in the range of intervals this session's is: 0 to 1. */
   readonly #keepAliveShare: number
   #keepAliveMs = 0
-  #nextKeepAliveMs = Infinity
+  /** On the clock of the session. */
+  nextKeepAliveMs = Infinity
   #notHere: TokenBucket | undefined = undefined
   #lookups: TokenBucket | undefined = undefined
   #states: TokenBucket | undefined = undefined
@@ -90,7 +91,7 @@ export class SessionUsage {
   setLimits({ rate, budgets, keepAlive, writeTimeoutMs }: SessionLimits, nowMs: number): boolean {
     this.#writeTimeoutMs = this.#isMesh ? MESH_WRITE_TIMEOUT_MS : writeTimeoutMs
     this.#keepAliveMs = keepAlive.minMs + this.#keepAliveShare * (keepAlive.maxMs - keepAlive.minMs)
-    this.#nextKeepAliveMs = Math.min(this.#nextKeepAliveMs, nowMs + this.#keepAliveMs)
+    this.nextKeepAliveMs = Math.min(this.nextKeepAliveMs, nowMs + this.#keepAliveMs)
     if (this.#isMesh) return false
     this.#usualKeyBudget = budgets.key
     const before = this.#connection
@@ -171,8 +172,8 @@ export class SessionUsage {
 
   /** Whether a keepalive is due; if so, the next one is due an interval later. */
   takeKeepAlive(nowMs: number): boolean {
-    if (nowMs < this.#nextKeepAliveMs) return false
-    this.#nextKeepAliveMs += this.#keepAliveMs
+    if (nowMs < this.nextKeepAliveMs) return false
+    this.nextKeepAliveMs += this.#keepAliveMs
     return true
   }
 }

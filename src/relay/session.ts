@@ -242,6 +242,7 @@ export class Session
   limitsChanged(nowMs: number): void {
     if (this.#usage?.setLimits(this.#context.limits, nowMs) === true) this.#input.endRatePause()
     this.#useShares()
+    this.#context.sessions.markDue(this)
   }
 
   useBudget(own: Budget | undefined): void {
@@ -279,6 +280,7 @@ export class Session
     this.#isFlushDue = false
     if (this.isEnded || this.outbox.writingSinceMs !== undefined) return
     this.#hasPong = false
+    this.#context.sessions.markDue(this)
     this.outbox.flush(this.#link, this.#context.now())
     if (this.#isLeaving && this.outbox.isEmpty) this.#finish()
   }
@@ -333,25 +335,23 @@ export class Session
     }
   }
 
-  isOverdue(nowMs: number): boolean {
-    return this.#phase < Phase.established && nowMs - this.acceptedMs > LOGIN_TIMEOUT_MS
+  endIfOverdue(nowMs: number): boolean {
+    if (nowMs - this.acceptedMs <= LOGIN_TIMEOUT_MS) return false
+    this.end(this.#phase === Phase.awaitingLogin ? EndReason.loginTimeout : EndReason.admissionTimeout)
+    return true
   }
 
-  sweep(nowMs: number): void {
-    if (this.isOverdue(nowMs)) {
-      return this.end(
-        this.#phase === Phase.awaitingLogin ? EndReason.loginTimeout : EndReason.admissionTimeout,
-      )
+  sweep(nowMs: number): number {
+    const usage = this.#usage as SessionUsage
+    usage.countSent(this.outbox.tally)
+    if (usage.isWriteStalled(this.outbox.writingSinceMs, nowMs)) {
+      this.#context.counters.add(Counter.writeStalls, 1)
+      this.end(EndReason.writeStalled)
+    } else if (usage.takeKeepAlive(nowMs)) {
+      this.#context.counters.add(Counter.keepAlivesSent, 1)
+      this.tell(KEEP_ALIVE_FRAME)
     }
-    const { counters } = this.#context
-    this.#usage?.countSent(this.outbox.tally)
-    if (this.#usage?.isWriteStalled(this.outbox.writingSinceMs, nowMs) === true) {
-      counters.add(Counter.writeStalls, 1)
-      return this.end(EndReason.writeStalled)
-    }
-    if (this.#usage?.takeKeepAlive(nowMs) !== true) return
-    counters.add(Counter.keepAlivesSent, 1)
-    this.tell(KEEP_ALIVE_FRAME)
+    return this.outbox.writingSinceMs === undefined ? usage.nextKeepAliveMs : 0
   }
 
   /** The link has ended, so nothing reads the burst in flight any longer. */

@@ -13,6 +13,7 @@ import { HandleConnection, type HandleConnectionParts } from './handle-connectio
 import { HandshakePatience } from './handshake-patience.ts'
 import { ListeningPort, userTimeoutOf, type ListenAddress } from './listening-port.ts'
 import { PendingHandshakes, type PendingHandshake } from './pending-handshakes.ts'
+import { RecordChecks } from './record-checks.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import type { ListeningHandle, RuntimeHandles, SocketName, TcpHandle, TlsHandle } from './runtime-handles.ts'
 import { READ_BUFFER_BYTES, type TlsLayer } from './tls-layer.ts'
@@ -34,10 +35,6 @@ const ENDS_PER_TURN_MS = 1
 const HELLO_PATIENCE_MS = 3_000
 /** A client sends nothing between its hello and the answer. It may send so many bytes that are not looked at. */
 const WAITING_BYTES_MAX = 32_768
-/** Each connection's records are checked once in so many sweeps … */
-const SWEEPS_PER_CHECK = 8
-/** … and those of all connections in a sweep that is so late that something must have kept the thread busy. */
-const LATE_SWEEP_MS = 100
 const TRIM_MS = 1_000
 
 export interface HandleAcceptorParts extends AcceptorParts {
@@ -60,9 +57,7 @@ export class HandleAcceptor implements Acceptor {
   /** Of those, and until they are closed, the validations of an authority: they carry no HTTP. */
   readonly #challenges = new Set<HandleConnection>()
   readonly #connections = new Set<HandleConnection>()
-  /** Where the last check of records stopped. */
-  #toCheck = this.#connections.values()
-  #sweptMs: number
+  readonly #recordChecks: RecordChecks
   #trimmedMs = 0
   readonly #patience = new HandshakePatience()
   readonly #budget: TurnBudget
@@ -78,7 +73,7 @@ export class HandleAcceptor implements Acceptor {
       userTimeout: userTimeoutOf(parts),
       onListening: (servers) => this.#onListening(servers),
     })
-    this.#sweptMs = now()
+    this.#recordChecks = new RecordChecks(now())
     this.#budget = new TurnBudget({
       perTurnMs: HANDSHAKE_MS_PER_TURN,
       shareOfTurn: HANDSHAKE_SHARE_OF_TURN,
@@ -91,6 +86,7 @@ export class HandleAcceptor implements Acceptor {
       scheduler: parts.scheduler,
       native: parts.native,
       now: parts.now,
+      recordChecks: this.#recordChecks,
       ends: new TurnQueue({
         perTurnMax: ENDS_PER_TURN_MAX,
         perTurnMs: ENDS_PER_TURN_MS,
@@ -134,27 +130,10 @@ export class HandleAcceptor implements Acceptor {
       this.#abortHandshake(connection, Counter.handshakesTimedOut)
     }
     if (this.#pendingHandshakes.isAnyWaiting) this.#turnLater()
-    if (this.#parts.tls !== undefined) this.#checkRecords(nowMs)
-    this.#sweptMs = nowMs
+    this.#recordChecks.sweep(nowMs)
     if (nowMs - this.#trimmedMs < TRIM_MS) return
     this.#trimmedMs = nowMs
     this.#parts.tlsLayer?.trim()
-  }
-
-  /** Ends connections whose records bring no data. Checks some of the connections; the next sweeps check the others. */
-  #checkRecords(nowMs: number): void {
-    const isLate = nowMs - this.#sweptMs >= LATE_SWEEP_MS
-    const { size } = this.#connections
-    const count = isLate ? size : Math.ceil(size / SWEEPS_PER_CHECK)
-    for (let i = 0; i < count; i++) {
-      const { value: connection } = this.#toCheck.next()
-      if (connection !== undefined) {
-        connection.checkRecords(nowMs)
-        continue
-      }
-      this.#toCheck = this.#connections.values()
-      if (!isLate) return
-    }
   }
 
   stopListening(): void {

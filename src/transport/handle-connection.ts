@@ -14,6 +14,7 @@ import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
 import type { Native } from './native.ts'
 import { readAtOnce } from './read-at-once.ts'
 import { ReadState, SHARE_BYTES_MAX, type ScheduledConnection } from './read-state.ts'
+import type { CheckedConnection, RecordChecks } from './record-checks.ts'
 import type { ReadScheduler } from './read-scheduler.ts'
 import { RecordBudget } from './record-budget.ts'
 import type {
@@ -42,6 +43,7 @@ export interface HandleConnectionParts {
   /** Undefined where native calls do not work. */
   readonly native: Native | undefined
   readonly now: () => number
+  readonly recordChecks: RecordChecks
   /** Limits how many ends of remotes are handled per turn of the event loop. */
   readonly ends: TurnQueue
   /** Every read puts its bytes here. */
@@ -57,7 +59,7 @@ const cipherBytes = Buffer.allocUnsafeSlow(SHARE_BYTES_MAX)
 /** Under TLS a burst is gathered here. TLS encrypts it before the write returns, so the buffer is free again. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
-export class HandleConnection implements Connection, HandleOwner, ScheduledConnection {
+export class HandleConnection implements Connection, HandleOwner, ScheduledConnection, CheckedConnection {
   readonly isWebSocket = false
   readonly readState = new ReadState()
   /** Both set by the acceptor when the handshake is done. */
@@ -93,6 +95,8 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   #closeTimer: NodeJS.Timeout | undefined = undefined
   /** Undefined without TLS. */
   readonly #recordBudget: RecordBudget | undefined
+  /** It is noted for the next check of its records. */
+  #isNoted = false
   /** Records with data since the last check. */
   #records = 0
   /** Bytes that polling read from the descriptor, which the TCP handle does not count. */
@@ -104,6 +108,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     this.#tls = tls
     this.#recordBudget = tls && new RecordBudget(parts.now())
     this.#parts = parts
+    if (tls !== undefined) this.onRecords()
     const name: SocketName = {}
     tcp.getpeername(name)
     this.#address = name.address ?? ''
@@ -125,6 +130,12 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   /** All zero if the remote had gone before its connection was accepted. */
   get remote(): RemoteAddress {
     return { ip: ipToBytes(unmapped(this.#address)), port: this.#port }
+  }
+
+  onRecords(): void {
+    if (this.#isNoted || this.#isClosed) return
+    this.#isNoted = true
+    this.#parts.recordChecks.note(this)
   }
 
   onHandshakeDone(): void {
@@ -174,11 +185,12 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     return byteCount
   }
 
-  /** Ends the connection if too many of its records bring no data; to be called now and then. */
   checkRecords(nowMs: number): void {
+    this.#isNoted = false
     if (this.#recordBudget === undefined || this.#tls === undefined || this.#isClosed) return
-    // To ask the runtime for its count takes longer than all the rest, and is asked of idle connections, too.
     const { cipherBytes = this.#tcp.bytesRead + this.#polledBytes } = this.#tls
+    // TLS that does not tell of records may have received some at any time.
+    if (this.#tls.cipherBytes === undefined) this.onRecords()
     const overheadBytes = cipherBytes - this.#tls.bytesRead
     const records = this.#records
     this.#records = 0

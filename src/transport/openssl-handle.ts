@@ -98,6 +98,7 @@ export class OpensslHandle implements TlsHandle {
     if (!this.#isUsable || this.#hasEnded) return
     this.#shared.beginInput(bytes, byteCount)
     this.cipherBytes += byteCount
+    this.owner?.onRecords()
     this.#wantsMore = false
     try {
       if (this.#isHandshaking) this.#continueHandshake(byteCount)

@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest'
 import { forwardPacketFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { EndReason } from '#relay/end-reason.ts'
+import { SessionList, type ListedSession } from '#relay/session-list.ts'
 import { actor, alice, bob, sibling } from '../support/actor.ts'
+import { Random } from '../simulation/random.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { packetLine } from '../support/memory-client.ts'
 import { TestRelay } from '../support/test-relay.ts'
@@ -111,4 +113,63 @@ it("each client's round trip is read once a minute, and no more than one at once
   expect(Math.max(...counts)).toBe(1)
   // Up to 20 ms, up to 50 ms.
   expect(buckets().slice(1, 3)).toEqual([0, 50])
+})
+
+/** A session that is due when the test says so. */
+class Listed implements ListedSession {
+  listedAt = -1
+  readonly isEstablished = true
+  dueMs = 0
+  looks = 0
+  readonly #random: Random
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  endIfOverdue(): boolean {
+    return false
+  }
+
+  freeMemory(): void {}
+
+  sweep(nowMs: number): number {
+    this.looks++
+    return (this.dueMs = this.#random.chance(1 / 3) ? 0 : nowMs + this.#random.between(0, 5_000))
+  }
+}
+
+it('whoever comes, goes and is written to: a whole sweep looks at those that are due, once, and at no other', () => {
+  const random = new Random(7)
+  let nowMs = 1
+  const parts = { now: () => nowMs, later: () => undefined, isMemoryShort: () => false }
+  const list = new SessionList<Listed>(parts)
+  const listed: Listed[] = []
+  let idle = 0
+  for (let round = 0; round < 300; round++) {
+    for (let n = random.between(0, 20); n > 0; n--) {
+      const one = new Listed(random)
+      listed.push(one)
+      list.add(one)
+    }
+    for (let n = random.between(0, 16); n > 0 && listed.length > 0; n--) {
+      const at = random.between(0, listed.length - 1)
+      const one = listed[at] as Listed
+      if (random.chance(1 / 2)) {
+        list.markDue(one)
+        one.dueMs = 0
+      } else {
+        list.delete(one)
+        listed.splice(at, 1)
+      }
+    }
+    nowMs += random.between(0, 1_000)
+    const expected = listed.map((one) => one.looks + (one.dueMs <= nowMs ? 1 : 0))
+    idle += listed.filter((one) => one.dueMs > nowMs).length
+    for (let part = 0; part < 8; part++) list.sweep()
+    expect(listed.map((one) => one.looks)).toEqual(expected)
+  }
+  expect(list.size).toBe(listed.length)
+  expect(listed.length).toBeGreaterThan(256)
+  expect(idle).toBeGreaterThan(10_000)
 })

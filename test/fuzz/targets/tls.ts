@@ -92,6 +92,8 @@ class Line implements HandleOwner {
     })
   }
 
+  onRecords(): void {}
+
   #fromClient(chunk: Buffer): void {
     this.activity++
     const [kind = 0, a = 0, b = 0] = this.#script.subarray(this.#at, this.#at + 3)

@@ -2,6 +2,7 @@
 // TLS by native calls of OpenSSL, the runtime's TLS over its handles, its public sockets. Also what begins its poll rounds. Runs on a
 // relay thread.
 
+import { setFlagsFromString } from 'node:v8'
 import type { Settings } from '#config/settings.ts'
 import type { Acceptor, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
@@ -12,6 +13,12 @@ import type { RuntimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
 import type { TlsContexts } from '#transport/tls-contexts.ts'
+
+/**
+ * V8 counts each connection of the runtime's TLS as 50 KB of heap. Unless the heap may treble between collections, a storm of
+ * logins is a storm of collections. The launcher lets it double. This is of the whole process, whose threads go the same way.
+ */
+const HEAP_OF_RUNTIME_TLS = '--heap-growing-percent=200'
 
 /** Which way this thread goes; `off`: it has no use for any. */
 export type ThreadWay =
@@ -45,6 +52,7 @@ export async function makeAcceptor(setup: AcceptorSetup): Promise<Acceptor> {
           onSelfTestFailed,
         )
   if (handles === undefined) {
+    setFlagsFromString(HEAP_OF_RUNTIME_TLS)
     onWay({ use: 'client_tls', way: tls === undefined ? 'off' : 'sockets' })
     return new SocketAcceptor(setup)
   }
@@ -67,7 +75,10 @@ async function makeLayer(
   const isWanted = isForced || (setting === 'auto' && native !== undefined)
   const openssl = isWanted ? await orUndefined(open, isForced, onOpensslFailed) : undefined
   onWay({ use: 'client_tls', way: openssl === undefined ? 'handles' : 'openssl' })
-  if (openssl === undefined) return new RuntimeTlsLayer(handles)
+  if (openssl === undefined) {
+    setFlagsFromString(HEAP_OF_RUNTIME_TLS)
+    return new RuntimeTlsLayer(handles)
+  }
   // Nothing else frees memory of OpenSSL when the thread ends while it has clients.
   process.on('exit', () => openssl.close())
   return openssl

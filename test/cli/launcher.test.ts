@@ -60,7 +60,7 @@ function expectedStart(folder: TemporaryFolder): unknown {
       '--disable-warning=ExperimentalWarning',
       '--disable-sigusr1',
       '--max-semi-space-size=2',
-      '--heap-growing-percent=200',
+      '--heap-growing-percent=100',
       `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,
     ],
     [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],

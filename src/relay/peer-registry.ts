@@ -55,9 +55,9 @@ export class PeerRegistry {
     peer.sessions = peer.sessions.concat(session)
     session.activity = this.#threads.nextActivity()
     this.#table.changed(peer, before)
-    const { presentFrame } = session
-    this.#threads.present(presentFrame, session.activity)
-    this.#watchers.tellPresent(presentFrame)
+    // On many relays nobody has to be told: most logins need no frame for it.
+    if (this.#threads.count > 0) this.#threads.present(session.presentFrame, session.activity)
+    if (this.#watchers.areTold) this.#watchers.tellPresent(session.presentFrame)
     return peer
   }
 

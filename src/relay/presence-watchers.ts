@@ -73,6 +73,11 @@ export class PresenceWatchers {
     for (const sibling of deferred) if (sibling.isEstablished) this.watch(sibling, peers)
   }
 
+  /** Whether any sibling is told of every key. */
+  get areTold(): boolean {
+    return this.#ofKeys.size > 0
+  }
+
   /** A key has connected: its PeerPresent frame. */
   tellPresent(frame: Uint8Array): void {
     this.#tell(this.#ofKeys, frame)

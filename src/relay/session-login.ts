@@ -55,6 +55,7 @@ export class SessionLogin {
   readonly #link: Link
   readonly #start: ConnectionStart
   readonly #context: SessionContext
+  #knownRemote: RemoteAddress | undefined = undefined
   #isCancelled = false
   #pending: PendingAdmission | undefined = undefined
 
@@ -65,12 +66,17 @@ export class SessionLogin {
     this.#context = context
   }
 
+  /** Read once: a link makes it each time. */
+  get #remote(): RemoteAddress {
+    return (this.#knownRemote ??= this.#link.remote)
+  }
+
   /**
    * The ClientInfo payload has arrived. Logins are work: when many come at once, packets do not wait for all of them.
    */
   begin(payload: Uint8Array): void {
     const { logins, addresses } = this.#context
-    if (!addresses.mayLogIn(this.#link.remote.ip)) return this.#owner.end(EndReason.addressRate)
+    if (!addresses.mayLogIn(this.#remote.ip)) return this.#owner.end(EndReason.addressRate)
     if (logins.isFree) return logins.run(() => this.#logIn(payload))
     const kept = Buffer.from(payload)
     logins.run(() => {
@@ -90,11 +96,11 @@ export class SessionLogin {
     const identity = new ClientIdentity(login, this.#link, this.#start)
     this.#owner.identity = identity
     if (identity.isMesh) {
-      this.#context.addresses.exempt(this.#link.remote.ip)
+      this.#context.addresses.exempt(this.#remote.ip)
       return this.#admit(login.box, identity, undefined)
     }
     const withinMs = LOGIN_TIMEOUT_MS - (this.#context.now() - this.#owner.acceptedMs)
-    const request = { key: login.key, remote: this.#link.remote, withinMs, isHere: false }
+    const request = { key: login.key, remote: this.#remote, withinMs, isHere: false }
     const { rechecks } = this.#context
     const { edition } = rechecks
     this.#pending = askAdmission(request, this.#context, (answer) => {
@@ -127,7 +133,7 @@ export class SessionLogin {
   }
 
   #sessionStart({ key, kind, way, appName }: ClientIdentity): SessionStart {
-    return { key, remote: this.#link.remote, way, kind, appName }
+    return { key, remote: this.#remote, way, kind, appName }
   }
 }
 

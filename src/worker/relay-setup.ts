@@ -1,6 +1,5 @@
 // Makes the relay of a thread from the settings. Construction only. Runs on a relay thread.
 
-import { randomBytes } from 'node:crypto'
 import { OPEN_ADMISSION } from '#admission/remote-admission.ts'
 import type { AdmissionSettings } from '#config/settings.ts'
 import { dividedBudget } from '#protocol/budget.ts'
@@ -10,6 +9,7 @@ import type { Admission, Observer, OtherThreads, Routes, TenantRoster } from '#r
 import { Relay } from '#relay/relay.ts'
 import { rowOf } from '#relay/tenant-sums.ts'
 import { later, now } from './clock.ts'
+import { RandomSupply } from './random-supply.ts'
 import type { MemoryState, RelayThreadData, ToRelayThread } from './thread-messages.ts'
 
 type TenantsMessage = Extract<ToRelayThread, { kind: 'tenants' }>
@@ -81,7 +81,7 @@ export function makeRelay(setup: RelaySetup): Relay {
     observer,
     routes,
     now,
-    random: (bytes) => randomBytes(bytes),
+    random: new RandomSupply().take,
     later,
     flushLater: () => void setImmediate(flush),
     threads,

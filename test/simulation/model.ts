@@ -9,6 +9,9 @@ export interface ModelSession {
   readonly sources: Set<number>
 }
 
+/** More would change who is active more often than the relay lets them (duplicate-watch.ts). The model lets them always. */
+const SESSIONS_PER_KEY_MAX = 4
+
 export class Model<Session extends ModelSession> {
   /** Keys with a tenant; undefined: tenants are not kept apart. */
   tenants: ReadonlyMap<number, number> | undefined = undefined
@@ -22,6 +25,10 @@ export class Model<Session extends ModelSession> {
 
   sessionsOf(key: number): readonly Session[] {
     return this.#sessions.get(key) ?? []
+  }
+
+  isCrowded(key: number): boolean {
+    return this.sessionsOf(key).length >= SESSIONS_PER_KEY_MAX
   }
 
   /** The session that receives packets to the key. */

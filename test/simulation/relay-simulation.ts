@@ -42,11 +42,6 @@ interface TestSession extends ModelSession {
 const BATCH_PACKETS = 100
 /** Two hundred batches pass until a reader that takes nothing is ended. */
 const BATCH_MS = 10
-/**
- * More that send in turn would change who is active more often than the relay lets them (duplicate-watch.ts), which the model
- * knows nothing of.
- */
-const SESSIONS_PER_KEY_MAX = 4
 /** Large enough that readers which take everything lose nothing, small enough that the others do. */
 const OUTBOX_BYTES_MAX = 262_144
 /** Frames that arrive in one piece. */
@@ -189,7 +184,7 @@ export class RelaySimulation {
   #join(): void {
     const key = this.#random.between(0, this.#options.peers - 1)
     const thread = this.#random.between(0, this.#options.threads - 1)
-    if (this.#model.sessionsOf(key).length === SESSIONS_PER_KEY_MAX) return
+    if (this.#model.isCrowded(key)) return
     if (this.#model.active(key) !== undefined) this.covered.duplicates++
     const client = this.relay.connect(actor(`peer ${key}`), { thread })
     const id = ++this.#sessionCount

@@ -6,10 +6,10 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { Bench } from './bench.ts'
-import type { Figure } from './figure.ts'
+import type { Figure, FigureResult } from './figure.ts'
 import { FIGURES } from './figure-list.ts'
 import { generatorPath } from './load/build-generator.ts'
-import { describeCommit, describeMachine } from './machine.ts'
+import { describeCommit, describeMachine, haveSameProgram } from './machine.ts'
 import { markdownReport } from './markdown-report.ts'
 import { HELP, readOptions, type CompareOptions } from './options.ts'
 import { processorTicks, stolenShare } from './process-stats.ts'
@@ -50,7 +50,8 @@ function figuresOf(options: CompareOptions, record: RunRecord): Figure[] {
   return asked.filter(({ name }) => record.figures[name] === undefined)
 }
 
-async function measure(bench: Bench, figure: Figure): Promise<RunRecord['figures'][string]> {
+/** @param recordCommit the commit of the record that it is added to */
+async function measure(bench: Bench, figure: Figure, recordCommit: string): Promise<FigureResult> {
   const started = performance.now()
   const before = await processorTicks()
   bench.notes.take()
@@ -59,17 +60,23 @@ async function measure(bench: Bench, figure: Figure): Promise<RunRecord['figures
   if (stolen > STOLEN_MAX)
     bench.notes.addMark(`the machine's host took ${(100 * stolen).toFixed(1)} % of the processor time`)
   const seconds = (performance.now() - started) / 1000
-  return { title: figure.title, ...measured, ...bench.notes.take(), seconds }
+  const commit = await describeCommit()
+  const notes =
+    commit === recordCommit
+      ? measured.notes
+      : [...measured.notes, `Measured at commit ${commit}, which has the same relay as ${recordCommit}.`]
+  return { title: figure.title, ...measured, notes, ...bench.notes.take(), seconds }
 }
 
-/** The record of --resume. @throws Error if it is of another commit or of other servers */
+/** The record of --resume. @throws Error if it is of another relay or of other servers */
 async function resumedRecord(options: CompareOptions): Promise<RunRecord | undefined> {
   if (options.resume === undefined) return undefined
   const record = await readRunRecord(options.resume)
   const commit = await describeCommit()
-  if (record.commit !== commit) {
-    throw new Error(`--resume ${options.resume}: measured at commit ${record.commit}; expected ${commit}`)
-  }
+  if (!(await haveSameProgram(record.commit, commit)))
+    throw new Error(
+      `--resume ${options.resume}: measured at commit ${record.commit}; ${commit} has another relay`,
+    )
   const wanted = [...options.started, ...options.foreign.map(({ name }) => name)].join(', ')
   const measured = record.servers.map(({ name }) => name).join(', ')
   if (wanted !== measured)
@@ -155,7 +162,7 @@ async function measureAll(
   for (const [at, figure] of figures.entries()) {
     progress.figure(`${at + 1}/${figures.length} ${figure.name}`)
     try {
-      const result = await measure(bench, figure)
+      const result = await measure(bench, figure, record.commit)
       record.figures[figure.name] = result
       progress.print(`${figure.name}: done in ${result.seconds.toFixed(0)} s`)
     } catch (error) {

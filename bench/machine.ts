@@ -36,14 +36,27 @@ export async function describeMachine(): Promise<Machine> {
   }
 }
 
+/** What is measured; the rest measures it or describes it. */
+const PROGRAM = ['src', 'bin', 'package.json', 'package-lock.json']
+
 /** The short hash of the commit that is checked out, with `-changed` if files of the program differ from it. */
 export async function describeCommit(): Promise<string> {
   try {
     const cwd = new URL('..', import.meta.url)
     const { stdout } = await run('git', ['rev-parse', '--short=8', 'HEAD'], { cwd })
-    const changed = await run('git', ['status', '--porcelain', '--', 'src', 'bin', 'package.json'], { cwd })
+    const changed = await run('git', ['status', '--porcelain', '--', ...PROGRAM], { cwd })
     return `${stdout.trim()}${changed.stdout.trim() === '' ? '' : '-changed'}`
   } catch {
     return 'unknown'
   }
+}
+
+/** Whether two commits, as `describeCommit` names them, have the same relay. Two states with changes are not compared. */
+export async function haveSameProgram(one: string, other: string): Promise<boolean> {
+  if (one === other) return true
+  const args = ['diff', '--quiet', one, other, '--', ...PROGRAM]
+  return await run('git', args, { cwd: new URL('..', import.meta.url) }).then(
+    () => true,
+    () => false,
+  )
 }

@@ -14,6 +14,8 @@ export interface Load {
   readonly size?: number | string
   /** Frames in one TLS record. */
   readonly batch?: number
+  /** With `all`: TLS records in one write. */
+  readonly perWrite?: number
   /** Limits how fast the first receiver reads; after `untilSeconds` it reads nothing. */
   readonly slow?: { readonly bytesPerSecond: number; readonly untilSeconds: number }
   /** Sleeps between packets and runs at real-time priority: for probes, and if the processor is shared. */
@@ -38,6 +40,7 @@ export function loadArguments(load: Load, processes = 1): string[] {
   const args = [`--${load.topology}`, `${load.count / processes}`]
   if (load.size !== undefined) args.push(typeof load.size === 'string' ? '--mix' : '--size', `${load.size}`)
   if (load.batch !== undefined) args.push('--batch', `${load.batch}`)
+  if (load.perWrite !== undefined) args.push('--per-write', `${load.perWrite}`)
   if (load.rate !== 'all') args.push('--rate', `${load.rate / processes}`)
   args.push('--secs', `${load.seconds}`, '--warm', `${load.warmSeconds}`)
   if (load.slow !== undefined) {

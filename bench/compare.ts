@@ -84,8 +84,10 @@ async function resumedRecord(options: CompareOptions): Promise<RunRecord | undef
   return { ...record, commandLine: `${record.commandLine}\n${commandLine()}` }
 }
 
+/** For publication, as if the results had been where they are published. */
 function commandLine(): string {
-  return ['npm run bench --', ...process.argv.slice(2)].join(' ')
+  const line = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+  return line.replace(/ --output \S+/, '').replace(/(--resume )\S*\//, '$1bench/results/')
 }
 
 /** A path that does not exist yet: a second run at the same commit and day does not overwrite the first. */

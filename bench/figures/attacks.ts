@@ -30,6 +30,8 @@ export const attacks: Figure = {
   title: 'A bystander beside attacks',
   async measure(bench) {
     const own = bench.servers.filter(({ isOwn }) => isOwn)
+    // From round to round, a p99 of eight seconds varies fivefold at either server.
+    const rounds = 2 * bench.effort.rounds - 1
     const rows: Row[] = []
     for (const attack of ATTACKS) {
       bench.progress.step(attack.label)
@@ -40,8 +42,7 @@ export const attacks: Figure = {
             await settle(bench, (load) => bench.runLoad(fresh, load))
             return await probeBeside(bench, fresh, attack)
           }),
-        // From round to round, a p99 of eight seconds varies fivefold at either server.
-        2 * bench.effort.rounds - 1,
+        rounds,
       )
       const p99 = rowOf(
         { label: `${attack.label}: bystander's p99`, unit: 'ms', digits: 2 },
@@ -61,7 +62,7 @@ export const attacks: Figure = {
     return {
       rows,
       notes: [
-        `${2 * bench.effort.rounds - 1} rounds. derpfleet has one relay thread, as it has by default on one processor, so bystanders share it with the attackers. The probe sends 64-byte packets, 1,000 per second, for ${SECONDS} s. The slow receiver reads 1 MB/s. The connections of one key send to that key as fast as they can. The logins lack their last byte; each comes back when the server has ended it.`,
+        `${rounds} rounds. derpfleet has one relay thread, as it has by default on one processor, so bystanders share it with the attackers. The probe sends 64-byte packets, 1,000 per second, for ${SECONDS} s. The slow receiver reads 1 MB/s. The connections of one key send to that key as fast as they can. The logins lack their last byte; each comes back when the server has ended it.`,
       ],
     }
   },

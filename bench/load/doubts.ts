@@ -16,8 +16,7 @@ export function doubtsAbout(server: string, load: Load, outcome: LoadOutcome): s
   const rate = load.rate === 'all' ? 'all that can be sent' : `${Math.round(load.rate)}/s`
   const name = `${server}, ${load.count} ${load.topology} at ${rate}`
   const doubts: string[] = []
-  // A generator that sends all that it can is busy; who the limit was is told by the server's processor time.
-  if (outcome.busy > GENERATOR_BUSY_MAX && load.sleeps !== true && load.rate !== 'all') {
+  if (outcome.busy > GENERATOR_BUSY_MAX && load.sleeps !== true) {
     doubts.push(`${name}: the generator was busy for more than 97 % of the time`)
   }
   if (outcome.late > LATE_SHARE_MAX * outcome.sent) {

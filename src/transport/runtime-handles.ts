@@ -69,7 +69,10 @@ export interface TcpHandle extends StreamHandle {
 export interface TlsHandle extends Omit<StreamHandle, 'bytesWritten' | 'close' | 'writev'> {
   /** Its output buffer grows to the size of the largest write, by 16 KiB at a time, and never shrinks. */
   readonly keepsLargestWrite: boolean
-  /** Bytes of records that it has taken so far; undefined: all that was read from the TCP connection, and the owner is not told of it. */
+  /**
+   * Bytes of records that it has taken so far; undefined: all that was read from the TCP connection, and the owner is not told
+   * of it.
+   */
   readonly cipherBytes?: number
   /** Feeds in bytes that were read from the TCP connection otherwise than by this handle. */
   receive(bytes: Uint8Array): void

@@ -52,8 +52,8 @@ export async function makeAcceptor(setup: AcceptorSetup): Promise<Acceptor> {
           onSelfTestFailed,
         )
   if (handles === undefined) {
-    setFlagsFromString(HEAP_OF_RUNTIME_TLS)
-    onWay({ use: 'client_tls', way: tls === undefined ? 'off' : 'sockets' })
+    if (tls === undefined) onWay({ use: 'client_tls', way: 'off' })
+    else useRuntimeTls('sockets', onWay)
     return new SocketAcceptor(setup)
   }
   const layer = tls && (await makeLayer(setup, handles, tls))
@@ -74,14 +74,19 @@ async function makeLayer(
   // A system without native calls is not a fault: it has never had them, or its operator has turned them off.
   const isWanted = isForced || (setting === 'auto' && native !== undefined)
   const openssl = isWanted ? await orUndefined(open, isForced, onOpensslFailed) : undefined
-  onWay({ use: 'client_tls', way: openssl === undefined ? 'handles' : 'openssl' })
   if (openssl === undefined) {
-    setFlagsFromString(HEAP_OF_RUNTIME_TLS)
+    useRuntimeTls('handles', onWay)
     return new RuntimeTlsLayer(handles)
   }
+  onWay({ use: 'client_tls', way: 'openssl' })
   // Nothing else frees memory of OpenSSL when the thread ends while it has clients.
   process.on('exit', () => openssl.close())
   return openssl
+}
+
+function useRuntimeTls(way: 'handles' | 'sockets', onWay: AcceptorSetup['onWay']): void {
+  setFlagsFromString(HEAP_OF_RUNTIME_TLS)
+  onWay({ use: 'client_tls', way })
 }
 
 /** Poll rounds of less than a millisecond, where they are wanted and the kernel's timers work. */

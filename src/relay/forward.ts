@@ -143,7 +143,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     }
   }
 
-  /** Destination key, source key and packet from another thread of this relay: only ever delivered on this thread. */
+  /** Destination key, source key and packet from another thread of this relay. Sent on once if its destination has left this one. */
   fromThread(buffer: Buffer, start: number, end: number, isForwarded: boolean): void {
     const sourceAt = start + KEY_BYTES
     const packet = this.#packet
@@ -152,9 +152,7 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     const destination = this.#sameOrLookUp(this.#lastToHere, buffer, start)
     if (destination?.active === undefined) {
       // It left while the packet was on its way between the threads.
-      if (!isForwarded && destination?.route !== undefined && destination.thread === NO_THREAD) {
-        return this.#sendOn(destination, buffer, start, end)
-      }
+      if (!isForwarded && isSomewhere(destination)) return this.#sendOn(destination, buffer, start, end)
       // A thread without routes of its own, the lane's, leaves it to this one to look for the key.
       if (!isForwarded && destination === undefined && this.#lookUp(buffer, start, end)) return
       return this.#dropHere(DropReason.goneDisconnected)
@@ -240,12 +238,16 @@ export class Forwarder implements ThreadPacketListener, PacketTaker {
     recipient.deliver(this.#packet, this.#nowMs)
   }
 
-  /** A packet from another thread, as in `fromThread`, whose destination is at a sibling now, or expected there. */
+  /**
+   * A packet from another thread, as in `fromThread`, whose destination is at a third one by now, or at a sibling, or expected
+   * there. The third thread does not send it on.
+   */
   #sendOn(destination: Peer, buffer: Buffer, start: number, end: number): void {
     const keyAt = start + KEY_BYTES
     buffer.copy(this.#sourceKey, 0, keyAt, keyAt + KEY_BYTES)
     buffer.copyWithin(keyAt, start, keyAt)
     this.#packet.set(buffer, keyAt, keyAt + KEY_BYTES, end)
+    this.#packet.isForwarded = destination.thread !== NO_THREAD
     this.#send(destination, this.#sourceKey)
   }
 

@@ -83,7 +83,7 @@ export interface AddressedPacket {
   readonly packetAt: number
   readonly end: number
   readonly kind: PacketKind
-  /** A sibling forwarded it: it is never forwarded again. */
+  /** A sibling forwarded it, or a thread that its destination had left passed it on: neither is done again. */
   readonly isForwarded: boolean
 }
 
@@ -181,7 +181,7 @@ export interface ConnectedKey {
 
 /** Packets between threads: destination key, source key and packet at [start, end), borrowed, may be changed. */
 export interface ThreadPacketListener {
-  /** A packet for a key that is connected to this thread; `isForwarded` as in `AddressedPacket`. */
+  /** A packet for a key that was connected to this thread; `isForwarded` as in `AddressedPacket`. */
   fromThread(buffer: Buffer, start: number, end: number, isForwarded: boolean): void
   /** A packet that was written to a thread and not read before that thread ended. */
   lostWithThread(buffer: Buffer, start: number, end: number): void

@@ -71,7 +71,7 @@ test(
     await sleep(1_000)
     const { sent, lost, repeated, disconnects, awayMsAt } = clients.losses()
     process.stderr.write(
-      `rollback and upgrade: ${sent} sent, ${lost} lost; away ${Math.round(awayMsAt(1))} ms at most; ${JSON.stringify(newcomers.counts)}\n`,
+      `rollback and upgrade: ${sent} sent, ${lost} lost; away ${Math.round(awayMsAt(1))} ms at most; ${JSON.stringify(newcomers.counts)}; ${(await host.drops()).join(', ')}\n`,
     )
     expect(newcomers.failures).toEqual([])
     expect([repeated, disconnects]).toEqual([0, 2 * CLIENTS])

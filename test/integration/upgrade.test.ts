@@ -262,7 +262,7 @@ test(
   { timeout: TEST_TIMEOUT_MS },
   async () => {
     await using host = await RunHost.make()
-    const older = await host.start('-drain-settle', '8s')
+    const older = await host.start('-drain-settle', '30s')
     const pair = await pairOf(host)
     const newer = await host.start()
     const lost = await connectTo(host)

@@ -1,7 +1,7 @@
 // A relay of several threads of which some die, are started again or read late: which keys are at home, which sessions
 // are told of changes, and which are reached.
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { forwardPacketFrame } from '#protocol/frames.ts'
 import { ThreadMemories, type ThreadMemory } from '#interthread/thread-memory.ts'
 import { ThreadLinks } from '#interthread/thread-links.ts'
@@ -89,6 +89,42 @@ it('a client that is paused because another thread does not keep up is resumed w
   expect(a.link.isPaused).toBe(false)
   a.sendPacket(cathy, packet)
   expect(c.take()).toContain(packetLine(alice, packet))
+})
+
+describe('a packet for a key that moves to a third thread while the packet is between two', () => {
+  /** From now on the thread finds nothing that others have written, as if it were not there yet. Returns what ends that. */
+  const late = (relay: TestRelay, thread: number): (() => void) => {
+    relay.thread(thread).isStuck = true
+    const drain = vi.spyOn(relay.links(thread), 'drain').mockReturnValue(false)
+    return () => {
+      drain.mockRestore()
+      relay.thread(thread).isStuck = false
+      relay.links(thread).read()
+      relay.settle()
+    }
+  }
+
+  // Threads read what others have written in the order of their numbers, so a lower one is heard of earlier.
+  it('is passed on to where the key is now, once', () => {
+    const relay = new TestRelay({ threads: 4 })
+    const a = relay.join(alice, { thread: 3 })
+    const second = relay.join(bob, { thread: 2 })
+    const senderReads = late(relay, 3)
+    second.hangUp()
+    const third = relay.join(bob, { thread: 1 })
+    a.sendPacket(bob, packet).settled()
+    expect(third.take()).toEqual([packetLine(alice, packet)])
+    const thirdReads = late(relay, 1)
+    a.sendPacket(bob, packet).settled()
+    third.hangUp()
+    const fourth = relay.join(bob, { thread: 0 })
+    thirdReads()
+    expect(fourth.take()).toEqual([])
+    expect(relay.drops).toEqual({ 'gone_disconnected data': 1 })
+    senderReads()
+    a.sendPacket(bob, packet).settled()
+    expect(fourth.take()).toEqual([packetLine(alice, packet)])
+  })
 })
 
 describe('a thread that joins', () => {

@@ -4,9 +4,11 @@
 import { existsSync } from 'node:fs'
 import { runOk, runProcess } from './process.ts'
 
+/** Test files that run at the same time have networks of their own: this process is on each. */
+const NUMBER = 120 + Number(process.env['VITEST_POOL_ID'] ?? 1)
 /** From the address block for benchmarks (RFC 2544). Nothing else here uses these addresses. */
-const OUR_ADDRESS = '198.18.7.1'
-const THEIR_ADDRESS = '198.18.7.2'
+const OUR_ADDRESS = `198.18.${NUMBER}.1`
+const THEIR_ADDRESS = `198.18.${NUMBER}.2`
 
 /** Returns whether this process may make such hosts. */
 export async function canMakeNetworks(): Promise<boolean> {

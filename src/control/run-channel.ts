@@ -4,6 +4,7 @@
 // Contract: whatever the other side sends or leaves unread ends this connection at most. Nothing here waits without a limit.
 
 import type { Socket } from 'node:net'
+import { isClosing } from '#worker/stream-end.ts'
 import { isRecord, LINE_BYTES_MAX } from './run-messages.ts'
 
 /** Written and not read by the other run: it hangs. */
@@ -85,11 +86,6 @@ export class RunChannel {
     this.#socket.destroy()
     this.#parts.onClosed(why)
   }
-}
-
-/** The other side has closed the connection, and has not read what was on its way to it. */
-function isClosing(error: NodeJS.ErrnoException): boolean {
-  return error.code === 'ECONNRESET' || error.code === 'EPIPE'
 }
 
 function parse(line: string): Readonly<Record<string, unknown>> | undefined {

@@ -8,6 +8,7 @@ import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { RunBridge } from '#interthread/run-bridge.ts'
 import { Counters } from '#relay/counters.ts'
 import { later, now } from './clock.ts'
+import { isClosing } from './stream-end.ts'
 import type { FromRunBridge, RunBridgeData, ToRunBridge, WorkerStateMessage } from './thread-messages.ts'
 
 /** Precedes the token: what follows are the frames of this format. */
@@ -101,7 +102,7 @@ class RunBridgeThread {
     this.#bridge = bridge
     socket.on('data', (bytes) => bridge.receive(bytes))
     socket.on('end', () => this.#end(''))
-    socket.on('error', ({ message }) => this.#end(message))
+    socket.on('error', (error) => this.#end(isClosing(error) ? '' : error.message))
     socket.on('close', () => this.#end('has closed the connection'))
     if (first !== undefined && first.length > 0) bridge.receive(first)
     socket.resume()

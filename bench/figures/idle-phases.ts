@@ -10,6 +10,12 @@ export function settleSeconds({ effort }: Bench): number {
   return effort.isQuick ? 1 : 3
 }
 
+/** Which clients connect: so many, from that number of the prepared logins on. */
+export interface IdleClients {
+  readonly count: number
+  readonly loginFrom?: number
+}
+
 /**
  * Opens connections, goes through the phases, and returns the outcome of each by name; the phase `before` is always
  * first.
@@ -17,11 +23,11 @@ export function settleSeconds({ effort }: Bench): number {
 export async function runIdlePhases(
   bench: Bench,
   server: Server,
-  connections: number,
+  { count: connections, loginFrom = 0 }: IdleClients,
   phases: readonly string[],
 ): Promise<Map<string, PhaseOutcome>> {
-  const common = await server.arguments(connections)
-  const what = ['--hold', `${connections}`, '--phases', phases.join(',')]
+  const common = await server.arguments(loginFrom + connections)
+  const what = ['--login-from', `${loginFrom}`, '--hold', `${connections}`, '--phases', phases.join(',')]
   const times = ['--quiet', `${bench.effort.quietSeconds}`, '--settle', `${settleSeconds(bench)}`]
   const generator = await Generator.start([...common, ...what, ...times], bench.cpuSets.generator)
   try {

@@ -34,10 +34,9 @@ const PHASES = [
 /** Uses a new server of that name, or the server itself if it was not started here. */
 async function hold(bench: Bench, server: Server): Promise<Map<string, PhaseOutcome>> {
   const phases = ['fresh', 'reconnect', 'burst', 'quiet', 'leave']
-  if (!server.isOwn) return runIdlePhases(bench, server, bench.effort.idleConnections, phases)
-  return bench.withFresh(server.name, {}, (alone) =>
-    runIdlePhases(bench, alone, bench.effort.idleConnections, phases),
-  )
+  const clients = { count: bench.effort.idleConnections }
+  if (!server.isOwn) return runIdlePhases(bench, server, clients, phases)
+  return bench.withFresh(server.name, {}, (alone) => runIdlePhases(bench, alone, clients, phases))
 }
 
 export const memory: Figure = {

@@ -44,6 +44,11 @@ export class BoxKey {
     this.#key = key
   }
 
+  /** Writes the key, 32 bytes, to be kept. */
+  copyTo(target: Uint8Array, at: number): void {
+    target.set(this.#key, at)
+  }
+
   /** `nonce` (24 bytes), tag (16) and ciphertext: 40 bytes longer than `plain`. */
   seal(nonce: Uint8Array, plain: Uint8Array): Uint8Array {
     const sealed = new Uint8Array(NONCE_BYTES + BOX_TAG_BYTES + plain.length)

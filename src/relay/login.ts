@@ -2,14 +2,15 @@
 // key agreement is the expensive part. When a login is read, and what follows, is `session-login.ts`.
 
 import { timingSafeEqual } from 'node:crypto'
-import type { BoxKey, BoxSecret } from '#protocol/box.ts'
+import type { BoxKey } from '#protocol/box.ts'
 import { openClientInfo, readClientKey, type ClientInfo } from '#protocol/handshake.ts'
 import { ProtocolError } from '#protocol/protocol-error.ts'
+import type { BoxMemory } from './box-memory.ts'
 import { EndReason } from './end-reason.ts'
 
 /** What logins are checked against. */
 export interface LoginRules {
-  readonly secret: BoxSecret
+  readonly boxes: BoxMemory
   /** A sibling logs in with any of them; they may change. */
   meshKeys: readonly Uint8Array[]
   /** Identifies this run of the relay, the same on all its threads; siblings are told. Undefined: they are not. */
@@ -31,10 +32,11 @@ export interface Login {
 export function readLogin(payload: Uint8Array, rules: LoginRules): Login | EndReason {
   const key = readClientKey(payload)
   if (typeof key === 'string') return key
-  const box = rules.secret.agree(key)
+  const box = rules.boxes.agree(key)
   if (box === undefined) return ProtocolError.boxRefused
   const info = openClientInfo(payload, box)
   if (typeof info === 'string') return info
+  rules.boxes.keep(key, box)
   const shown = info.meshKey
   const meshKey = shown && rules.meshKeys.find((one) => timingSafeEqual(one, shown))
   if (meshKey === undefined && info.appName !== '' && rules.disallowedAppNames.has(info.appName)) {

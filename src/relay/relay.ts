@@ -12,6 +12,7 @@ import { serverKeyFrame } from '#protocol/handshake.ts'
 import { takesKicksFrom, type KicksFrom } from '#protocol/kicks-from.ts'
 import type { KeyPair } from '#protocol/node-key.ts'
 import { switchingProtocols } from '#protocol/upgrade.ts'
+import { BoxMemory } from './box-memory.ts'
 import { clientPart, type ClientPart } from './client-part.ts'
 import { Counter, type Counters } from './counters.ts'
 import { DuplicateWatch } from './duplicate-watch.ts'
@@ -374,7 +375,7 @@ export class Relay {
       pool: this.#pool,
       memoryBudget: this.#memoryBudget,
       rules: {
-        secret: new BoxSecret(this.#parts.nodeKey.privateKey),
+        boxes: new BoxMemory(new BoxSecret(this.#parts.nodeKey.privateKey)),
         meshKeys: this.#parts.meshKeys,
         instance: this.#parts.instance,
         disallowedAppNames: new Set(this.#parts.disallowedAppNames),

@@ -27,8 +27,8 @@ type login struct {
 	frame []byte
 }
 
-// readLoginFile reads the first `count` logins of the file.
-func readLoginFile(path string, count int) (loginFile, error) {
+// readLoginFile reads `count` logins of the file, from number `from` on.
+func readLoginFile(path string, from, count int) (loginFile, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return loginFile{}, err
@@ -38,9 +38,12 @@ func readLoginFile(path string, count int) (loginFile, error) {
 	if _, err := io.ReadFull(file, head); err != nil || string(head[:len(loginFileMagic)]) != loginFileMagic {
 		return loginFile{}, errors.New("not a login file")
 	}
+	if _, err := file.Seek(int64(from)*loginRecordBytes, io.SeekCurrent); err != nil {
+		return loginFile{}, err
+	}
 	records := make([]byte, count*loginRecordBytes)
 	if read, err := io.ReadFull(file, records); err != nil {
-		return loginFile{}, fmt.Errorf("the file has %d logins, %d are needed", read/loginRecordBytes, count)
+		return loginFile{}, fmt.Errorf("the file has %d logins from number %d on, %d are needed", read/loginRecordBytes, from, count)
 	}
 	logins := make([]login, count)
 	for i := range logins {

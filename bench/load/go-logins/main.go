@@ -26,9 +26,9 @@ const (
 )
 
 type options struct {
-	address, logins     string
-	pid, hold, inFlight int
-	settleSeconds       float64
+	address, logins                string
+	pid, hold, inFlight, loginFrom int
+	settleSeconds                  float64
 }
 
 type outcome struct {
@@ -53,6 +53,7 @@ func readOptions() options {
 	flag.StringVar(&read.logins, "logins", "", "prepared logins for the server (bench/load/login-file.ts)")
 	flag.IntVar(&read.pid, "pid", 0, "report CPU time of the server process")
 	flag.IntVar(&read.hold, "hold", 0, "log in so many clients, and keep them until all are done")
+	flag.IntVar(&read.loginFrom, "login-from", 0, "use the logins from that number on")
 	flag.IntVar(&read.inFlight, "in-flight", 64, "logins in progress at a time")
 	flag.Float64Var(&read.settleSeconds, "settle", 2, "seconds to wait before and after the clients leave")
 	flag.Parse()
@@ -61,6 +62,9 @@ func readOptions() options {
 	}
 	if read.hold < 1 || read.hold > holdMax {
 		fail("--hold %d: expected 1 to %d", read.hold, holdMax)
+	}
+	if read.loginFrom < 0 {
+		fail("--login-from %d: expected a number from 0", read.loginFrom)
 	}
 	if read.inFlight < 1 {
 		fail("--in-flight %d: expected a number above 0", read.inFlight)
@@ -111,7 +115,7 @@ func main() {
 	// Also on a machine that gives it more processors: one is the generator's.
 	runtime.GOMAXPROCS(1)
 	options := readOptions()
-	file, err := readLoginFile(options.logins, options.hold)
+	file, err := readLoginFile(options.logins, options.loginFrom, options.hold)
 	if err != nil {
 		fail("--logins %s: %v", options.logins, err)
 	}

@@ -61,6 +61,7 @@ function expectedStart(folder: TemporaryFolder): unknown {
       '--disable-sigusr1',
       '--max-semi-space-size=2',
       '--heap-growing-percent=100',
+      '--no-memory-reducer',
       `--openssl-config=${folder.at(`${PACKAGE}/bin/openssl.cnf`)}`,
     ],
     [folder.at(`${PACKAGE}/dist/main.js`), 'serve', 'a b', ''],

@@ -93,8 +93,12 @@ describe.skipIf('missing' in program)('against a real relay', () => {
   })
 
   it('fails if the login file has too few logins', async () => {
-    const run101 = run(relay.port, '--hold', `${LOGINS + 1}`)
-    await expect(run101).rejects.toThrow(`the file has ${LOGINS} logins, ${LOGINS + 1} are needed`)
+    const all = run(relay.port, '--hold', `${LOGINS + 1}`)
+    await expect(all).rejects.toThrow(
+      `the file has ${LOGINS} logins from number 0 on, ${LOGINS + 1} are needed`,
+    )
+    const last = run(relay.port, '--login-from', `${LOGINS - 1}`, '--hold', '2')
+    await expect(last).rejects.toThrow(`the file has 1 logins from number ${LOGINS - 1} on, 2 are needed`)
   })
 })
 

@@ -147,8 +147,13 @@ async function locked(holder: ChildProcess): Promise<void> {
   await Promise.race([once(holder.stdout ?? holder, 'data'), failed])
 }
 
+/** swanctl, for one, asks a daemon that may not run. */
 async function versionOf(name: ForeignName, path: string): Promise<string> {
-  return isSystemProgram(name) ? (await runOk(path, ['--version'])).trim() : recipes[name].version
+  if (!isSystemProgram(name)) return recipes[name].version
+  return await runOk(path, ['--version']).then(
+    (text) => text.trim(),
+    () => 'of unknown version',
+  )
 }
 
 /** Prints a line per program: name, version, whether it was found or built, time, path. */

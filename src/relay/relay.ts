@@ -173,7 +173,7 @@ export class Relay {
     })
     this.#serverKey = serverKeyFrame(nodeKey.publicKey)
     this.#answerAndServerKey = concatBytes(switchingProtocols(nodeKey.publicKey), this.#serverKey)
-    this.#context = this.#makeContext()
+    this.#context = this.#makeContext(seed)
     threads.connect({
       presence: new RemotePresence(table, watchers),
       packets: this.#forwarder,
@@ -361,7 +361,7 @@ export class Relay {
     this.#parts.observer.roundTripRead(session, roundTripSeconds)
   }
 
-  #makeContext(): SessionContext {
+  #makeContext(seed: number): SessionContext {
     const { counters, limits, admission, observer, now, random, later } = this.#parts
     return {
       counters,
@@ -375,7 +375,7 @@ export class Relay {
       pool: this.#pool,
       memoryBudget: this.#memoryBudget,
       rules: {
-        boxes: new BoxMemory(new BoxSecret(this.#parts.nodeKey.privateKey)),
+        boxes: new BoxMemory(new BoxSecret(this.#parts.nodeKey.privateKey), seed),
         meshKeys: this.#parts.meshKeys,
         instance: this.#parts.instance,
         disallowedAppNames: new Set(this.#parts.disallowedAppNames),

@@ -7,7 +7,7 @@
 import type { PlainCounter } from '#relay/counters.ts'
 import type { Native } from '#transport/native.ts'
 import { releasePages } from '#transport/program-pages.ts'
-import { collectGarbage } from '#worker/collect-garbage.ts'
+import { collectGarbage } from '#transport/collect-garbage.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 

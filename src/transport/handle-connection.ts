@@ -10,7 +10,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import type { TurnQueue } from '#relay/turn-queue.ts'
 import type { Connection } from './connection.ts'
-import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
+import { GracefulClose } from './graceful-close.ts'
 import type { Native } from './native.ts'
 import { readAtOnce } from './read-at-once.ts'
 import { ReadState, SHARE_BYTES_MAX, type ScheduledConnection } from './read-state.ts'
@@ -83,7 +83,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   /** The listener has paused reading. */
   #isPaused = false
   /** A graceful close is in progress: all written bytes are sent, then the end. */
-  #isClosing = false
+  #closing: GracefulClose | undefined = undefined
   /** The same, and what the remote sends until its own end is received. */
   #isFinishing = false
   #isShutDown = false
@@ -92,7 +92,6 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   #isEndDeferred = false
   #isClosed = false
   #endReason: EndReason = EndReason.remoteClosed
-  #closeTimer: NodeJS.Timeout | undefined = undefined
   /** Undefined without TLS. */
   readonly #recordBudget: RecordBudget | undefined
   /** It is noted for the next check of its records. */
@@ -146,14 +145,17 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
     return this.#tls ?? this.#tcp
   }
 
+  get #isClosing(): boolean {
+    return this.#closing !== undefined
+  }
+
   // ── reading ──
 
   onRead(byteCount: number, records: number): void {
     if (this.#isClosed || byteCount === 0) return
     if (byteCount < 0) return this.#onEnd(byteCount)
     this.#records += records
-    // During a graceful close, bytes of the remote are read and dropped, so that it sees an end and not a reset.
-    if (this.#isClosing) return
+    if (this.#closing !== undefined) return this.#closing.drop(byteCount)
     const { scheduler, readBuffer } = this.#parts
     const { isOnlyRead } = this.readState
     if (isOnlyRead) scheduler.flushControl.hold(false)
@@ -342,10 +344,8 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
 
   close(): void {
     if (this.#isClosing || this.#isClosed) return
-    this.#isClosing = true
+    this.#closing = new GracefulClose(() => this.destroy())
     this.#hasRemoteEnded ||= this.#isEndDeferred
-    this.#closeTimer = setTimeout(() => this.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS)
-    this.#closeTimer.unref()
     this.applyReadState()
     if (!this.#isWriting && !this.#isFinishing) this.#shutDown()
   }
@@ -371,7 +371,7 @@ export class HandleConnection implements Connection, HandleOwner, ScheduledConne
   destroy(): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    clearTimeout(this.#closeTimer)
+    this.#closing?.end()
     this.#tcp.close(() => this.#onClosed())
   }
 

@@ -159,7 +159,6 @@ export class SocketAcceptor implements Acceptor {
     // The authority has seen what it wanted to see (RFC 8737 §3).
     socket.on('error', () => socket.destroy())
     closeGracefully(socket)
-    socket.resume()
   }
 
   #checkRecords(socket: TLSSocket, connection: SecureConnection, nowMs: number): void {

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { EndReason } from '#relay/end-reason.ts'
 import type { LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import type { Connection } from './connection.ts'
+import { noteReadGarbage } from './collect-garbage.ts'
 import { closeGracefully } from './graceful-close.ts'
 import { descriptorOf, type Native } from './native.ts'
 import { ReadState, type ScheduledConnection } from './read-state.ts'
@@ -108,8 +109,6 @@ export class SocketConnection implements Connection, ScheduledConnection {
   close(): void {
     this.#isClosing = true
     closeGracefully(this.#socket)
-    // Bytes that the remote still sends are read and dropped, so that it sees an end and not a reset.
-    this.#socket.resume()
   }
 
   destroy(): void {
@@ -117,6 +116,7 @@ export class SocketConnection implements Connection, ScheduledConnection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
+    noteReadGarbage(chunk.length)
     if (this.#isClosing) return
     this.#listener?.receive(chunk, 0, chunk.length)
     this.#scheduler.onRead(this, chunk.length)

@@ -8,7 +8,7 @@
 // whole process, with this check and without it: a map of millions of entries that doubled its table did.
 
 import { getHeapStatistics } from 'node:v8'
-import { collectGarbage } from './collect-garbage.ts'
+import { collectGarbage } from '#transport/collect-garbage.ts'
 
 /**
  * The part of the limit that only young objects may use, at most: Node 22's choice, three half-spaces of 16 MiB. bin/derpfleet

@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { StunCounters, StunServer } from '#transport/stun-server.ts'
-import { collectAfterStart } from './collect-garbage.ts'
+import { collectAfterStart } from '#transport/collect-garbage.ts'
 import { StunSample } from './stun-sample.ts'
 import { takeStunPriority } from './thread-priority.ts'
 import type { FromStunThread, StunThreadData, ToStunThread, WorkerStateMessage } from './thread-messages.ts'

@@ -9,6 +9,7 @@ import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { PlainCounter } from '#relay/counters.ts'
 import { EndReason } from '#relay/end-reason.ts'
+import { DROPPED_BYTES_MAX } from '#transport/graceful-close.ts'
 import type { ScheduledConnection } from '#transport/read-state.ts'
 import { AcceptorHarness, failures, received, type AcceptorKind } from '../support/acceptor-harness.ts'
 import { unreadableRecord } from '../support/tls-records.ts'
@@ -124,6 +125,24 @@ describe.each(KINDS)('%s', (_name, kind) => {
     remote.write('still talking')
     await vi.waitFor(() => expect(accepted.closedCount).toBe(1), 5_000)
     expect(accepted.text).toBe('')
+  })
+
+  it('reads a remote that goes on sending during a graceful close no further than its limit', async () => {
+    const { remote, accepted } = await (await open()).pair()
+    // It does not read, and so does not see the end.
+    remote.pause()
+    accepted.connection.write(Buffer.alloc(20_000_000), true)
+    accepted.connection.close()
+    const chunk = Buffer.alloc(65_536)
+    let sentBytes = 0
+    while (!remote.destroyed && accepted.closedCount === 0) {
+      sentBytes += chunk.length
+      remote.write(chunk)
+      await new Promise((resolve) => void setImmediate(resolve))
+    }
+    // The rest is what the system has buffered. In the second that such a close may take, loopback carries a hundred times as much.
+    expect(sentBytes).toBeGreaterThan(DROPPED_BYTES_MAX)
+    expect(sentBytes).toBeLessThan(DROPPED_BYTES_MAX + 16_777_216)
   })
 
   it('receives after its own end what the remote sends until that ends, too', async () => {

@@ -1,6 +1,7 @@
 // All fuzz targets.
 
 import type { FuzzTarget } from './target.ts'
+import { ACCEPTOR_TARGETS } from './targets/acceptors.ts'
 import { ACME_TARGETS } from './targets/acme.ts'
 import { ADMISSION_TARGETS } from './targets/admission.ts'
 import { ADDRESS_TARGETS } from './targets/addresses.ts'
@@ -23,6 +24,7 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...LANE_TARGETS,
   ...LIVE_TARGETS,
   ...TLS_TARGETS,
+  ...ACCEPTOR_TARGETS,
 ]
 
 export function targetNamed(name: string): FuzzTarget {

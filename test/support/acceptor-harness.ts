@@ -5,7 +5,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls'
-import { expect, vi } from 'vitest'
 import type { CertificateSet, NamedCertificate } from '#protocol/certificate-pem.ts'
 import { metaCertificate } from '#protocol/meta-certificate.ts'
 import { keyPairFrom } from '#protocol/node-key.ts'
@@ -26,6 +25,7 @@ import { TlsContexts } from '#transport/tls-contexts.ts'
 import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
 import { goodPair } from '../config/certificates.ts'
 import type { FakeClock } from './fake-clock.ts'
+import { waitUntil } from './process.ts'
 
 const meta = certificatePem(
   metaCertificate(keyPairFrom(randomBytes(32)).publicKey, randomBytes(32), Date.now()),
@@ -99,6 +99,7 @@ export class AcceptorHarness {
   readonly counters = new Counters()
   readonly scheduler: ReadScheduler
   isAccepting = true
+  onAccepted: (accepted: AcceptedConnection) => void = () => undefined
   port = 0
   /** TLS connections that were made; counted over handles alone. */
   tlsCount = 0
@@ -133,7 +134,11 @@ export class AcceptorHarness {
       now: clock?.now ?? (() => performance.now()),
       host: {
         tryAccept: () => this.isAccepting,
-        onConnection: (connection) => void this.accepted.push(new AcceptedConnection(connection)),
+        onConnection: (connection) => {
+          const accepted = new AcceptedConnection(connection)
+          this.accepted.push(accepted)
+          this.onAccepted(accepted)
+        },
       },
     }
   }
@@ -185,7 +190,7 @@ export class AcceptorHarness {
     this.#acceptor = undefined
     if (this.#openssl === undefined) return
     const { memory } = this.#openssl.buffers
-    await vi.waitFor(() => expect(memory.connectionCount).toBe(0))
+    await waitUntil('OpenSSL has freed all connections', () => memory.connectionCount === 0)
     this.#openssl.close()
     this.#openssl = undefined
   }
@@ -225,7 +230,7 @@ export class AcceptorHarness {
     const before = this.accepted.length
     const tcp = this.tcp()
     const remote = await this.remote(tcp)
-    await vi.waitFor(() => expect(this.accepted.length).toBe(before + 1))
+    await waitUntil('the connection is accepted', () => this.accepted.length === before + 1)
     return { remote, tcp, accepted: this.accepted[before] as AcceptedConnection }
   }
 }

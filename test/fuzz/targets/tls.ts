@@ -4,7 +4,7 @@
 
 import { Duplex } from 'node:stream'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { connect, type TLSSocket } from 'node:tls'
+import { connect } from 'node:tls'
 import { readHello } from '#protocol/tls-hello.ts'
 import { selfTestContexts } from '#transport/handle-selftest.ts'
 import { OpensslLayer } from '#transport/openssl-layer.ts'
@@ -16,45 +16,13 @@ import type {
   TlsHandle,
 } from '#transport/runtime-handles.ts'
 import { runtimeHandles } from '#transport/runtime-handles.ts'
+import { Damage, DAMAGE_CORPUS, SENT, talk } from '../damage.ts'
 import { pieces, type Random } from '../random.ts'
 import { invariant, magnitude, type FuzzTarget } from '../target.ts'
 
 const END_OF_STREAM = -4095
 /** Turns without a byte on the line after which an attempt is over. */
 const QUIET_TURNS = 12
-const SENT = Buffer.from(Array.from({ length: 40_000 }, (_, at) => (at * 7) & 0xff))
-const PARTS = [100, 5, 17_000, 1, 22_894]
-
-/** What happens to one chunk of the client: an input has three bytes for each. */
-const DAMAGE: readonly ((chunk: Buffer, a: number, b: number) => Buffer)[] = [
-  (chunk) => chunk,
-  (chunk) => chunk,
-  (chunk) => chunk,
-  (chunk, a, b) => {
-    const changed = Buffer.from(chunk)
-    const at = placeIn(chunk, a)
-    changed[at] = (changed[at] ?? 0) ^ (b || 1)
-    return changed
-  },
-  (chunk, a, b) =>
-    Buffer.concat([chunk.subarray(0, placeIn(chunk, a)), chunk.subarray(placeIn(chunk, a) + b)]),
-  (chunk, a, b) => {
-    const at = placeIn(chunk, a)
-    return Buffer.concat([chunk.subarray(0, at), Buffer.alloc(b * 80, a), chunk.subarray(at)])
-  },
-  (chunk) => Buffer.concat([chunk, chunk]),
-  // The header of a record in front: of any type, version and length.
-  (chunk, a, b) => Buffer.concat([Buffer.of(20 + (a % 5), 3, 3, b, a), chunk]),
-]
-
-/** The first of these change nothing. */
-const UNDAMAGED = 3
-
-/** The first bytes, which are headers, are hit most. */
-function placeIn(chunk: Buffer, a: number): number {
-  return a < 128 ? a % Math.max(1, chunk.length) : Math.floor(((a - 128) / 128) * chunk.length)
-}
-
 /** Stands in for the TCP handle and for what receives the data. Takes its time with some writes. */
 class Line implements HandleOwner {
   readonly received: Buffer[] = []
@@ -71,13 +39,12 @@ class Line implements HandleOwner {
   #waiting = 0
   #bytesRead = 0
   readonly #layer: OpensslLayer
-  readonly #script: Buffer
+  readonly #damage: Damage
   readonly #random: Random
-  #at = 0
 
   constructor(layer: () => OpensslLayer, script: Buffer, random: Random) {
     this.#layer = layer()
-    this.#script = script
+    this.#damage = new Damage(script)
     this.#random = random
     this.client = new Duplex({
       read: () => undefined,
@@ -96,16 +63,14 @@ class Line implements HandleOwner {
 
   #fromClient(chunk: Buffer): void {
     this.activity++
-    const [kind = 0, a = 0, b = 0] = this.#script.subarray(this.#at, this.#at + 3)
-    this.#at += 3
-    this.isUndisturbed &&= kind % DAMAGE.length < UNDAMAGED && kind !== 255
-    const damaged = (DAMAGE[kind % DAMAGE.length] as (typeof DAMAGE)[number])(chunk, a, b)
+    const { bytes: damaged, isDamaged, isEnd } = this.#damage.next(chunk)
+    this.isUndisturbed &&= !isDamaged
     if (this.tls === undefined) return this.#begin(damaged)
     for (const piece of pieces(damaged, this.#random.cuts(damaged.length))) {
       // What the system reads at once is no more.
       for (let at = 0; at < piece.length; at += 65_536) this.tls.receive(piece.subarray(at, at + 65_536))
     }
-    if (kind === 255) this.#end()
+    if (isEnd) this.#end()
   }
 
   #begin(hello: Buffer): void {
@@ -225,29 +190,11 @@ async function attempt(input: Buffer, random: Random): Promise<string> {
   return [line.isSecure, line.isBroken, line.hasEnded, magnitude(received.length)].join(' ')
 }
 
-async function talk(client: TLSSocket): Promise<void> {
-  let at = 0
-  for (const byteCount of PARTS) {
-    if (client.destroyed) return
-    client.write(SENT.subarray(at, at + byteCount))
-    at += byteCount
-    await nextTurn()
-  }
-  client.end()
-}
-
 const tlsRecords: FuzzTarget = {
   name: 'tls-records',
   waits: true,
   inputBytesMax: 96,
-  corpus: [
-    Buffer.alloc(0),
-    Buffer.from('030500', 'hex'),
-    Buffer.from('000000030900', 'hex'),
-    Buffer.from('000000000000000000040310', 'hex'),
-    Buffer.from('000000000000070080', 'hex'),
-    Buffer.from('000000000000000000060000ff0000', 'hex'),
-  ],
+  corpus: DAMAGE_CORPUS,
   attempt,
   open: async () => {
     const handles: RuntimeHandles = {

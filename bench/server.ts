@@ -28,6 +28,8 @@ export interface StartOptions {
   /** The processors that it may use, in the format of taskset. */
   readonly cpus: string
   readonly isPlain?: boolean
+  /** It has the processor only while nothing else wants it (SCHED_IDLE). */
+  readonly isIdle?: boolean
   /** Relay threads; of this checkout's relay only. */
   readonly threads?: number
   readonly mesh?: MeshSettings
@@ -119,13 +121,15 @@ export class Server implements LoadTarget {
     }
     const readyWhen =
       options.isPlain === true ? () => isListening(port) : async () => (await tlsVersionAt(port)) !== null
+    const idle = options.isIdle === true ? ['chrt', '--idle', '0'] : []
+    const [placer = 'taskset', ...placing] = [...idle, 'taskset', '-c', options.cpus, command, ...args]
     const server = new Server({
       name,
       address: { host: '127.0.0.1', port, isPlain: options.isPlain === true },
       stunPort,
       ...(isOurs ? { adminPort } : {}),
       workFolder,
-      start: () => startProcess('taskset', ['-c', options.cpus, command, ...args], { readyWhen, env }),
+      start: () => startProcess(placer, placing, { readyWhen, env }),
     })
     await server.restart()
     return server

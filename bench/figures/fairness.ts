@@ -24,6 +24,7 @@ const ERROR_MAX = 0.1
 const LIGHT_RATIO_MAX = 2
 
 interface Part {
+  readonly server: Server
   readonly from: number
   readonly load: Load
 }
@@ -34,23 +35,28 @@ function busy(bench: Bench, count: number, size: number | string, seconds = benc
 }
 
 /** Runs loads together, each with clients of its own, from that one on. */
-async function runParts(bench: Bench, server: Server, parts: readonly Part[]): Promise<Generator[]> {
-  const args = await server.arguments(CLIENTS)
-  return await runTogether(
-    parts.map(({ from, load }) => ({
-      args: [...args, '--login-from', `${from}`, ...loadArguments(load), '--drain', '1'],
-      cpu: bench.cpuSets.generator,
-    })),
-  )
+async function runParts(bench: Bench, parts: readonly Part[]): Promise<Generator[]> {
+  const commands = parts.map(async ({ server, from, load }) => ({
+    args: [
+      ...(await server.arguments(CLIENTS)),
+      '--login-from',
+      `${from}`,
+      ...loadArguments(load),
+      '--drain',
+      '1',
+    ],
+    cpu: bench.cpuSets.generator,
+  }))
+  return await runTogether(await Promise.all(commands))
 }
 
 /** Bytes that arrived of the single pair, divided by those of all others together. */
 async function shareOfOne(bench: Bench, server: Server, size: number | string): Promise<number> {
   const burner = spawn('taskset', ['-c', bench.cpuSets.server, process.execPath, '-e', 'for (;;);'])
   try {
-    const [many, one] = await runParts(bench, server, [
-      { from: 0, load: busy(bench, PAIRS, size) },
-      { from: 2 * PAIRS, load: busy(bench, 1, 1420) },
+    const [many, one] = await runParts(bench, [
+      { server, from: 0, load: busy(bench, PAIRS, size) },
+      { server, from: 2 * PAIRS, load: busy(bench, 1, 1420) },
     ])
     if (many !== undefined) bench.notes.addCommand(many.command)
     return (one?.all('load')[0]?.arrivedBytes ?? 0) / (many?.all('load')[0]?.arrivedBytes ?? 0)
@@ -59,23 +65,31 @@ async function shareOfOne(bench: Bench, server: Server, size: number | string): 
   }
 }
 
+/** p99 of the third tenant's packets. */
 interface LightFlow {
   readonly aloneMs: number
+  /** While the others are as busy at another relay, which leaves the processor to this one: what the generator and the machine add. */
+  readonly elsewhereMs: number
   readonly besideMs: number
 }
 
-/** p99 of the third tenant's packets, alone and beside the others. */
-async function lightFlow(bench: Bench, server: Server): Promise<LightFlow> {
+async function lightFlow(bench: Bench, server: Server, other: Server): Promise<LightFlow> {
   const seconds = bench.effort.isQuick ? bench.effort.seconds : LIGHT_SECONDS
-  const light = { from: BUSY_CLIENTS, load: probeLoad(seconds, bench.effort.warmSeconds) }
-  await settle(bench, (load) => runParts(bench, server, [{ from: 0, load }]))
-  const [alone] = await runParts(bench, server, [light])
-  const [beside] = await runParts(bench, server, [
-    light,
-    { from: 0, load: busy(bench, PAIRS, MIX, seconds) },
-    { from: 2 * PAIRS, load: busy(bench, 1, 1420, seconds) },
-  ])
-  return { aloneMs: pooledP99(alone?.all('load') ?? []), besideMs: pooledP99(beside?.all('load') ?? []) }
+  const light = { server, from: BUSY_CLIENTS, load: probeLoad(seconds, bench.effort.warmSeconds) }
+  const othersAt = (one: Server): Part[] => [
+    { server: one, from: 0, load: busy(bench, PAIRS, MIX, seconds) },
+    { server: one, from: 2 * PAIRS, load: busy(bench, 1, 1420, seconds) },
+  ]
+  const p99 = async (...parts: Part[]): Promise<number> => {
+    const [flow] = await runParts(bench, [light, ...parts])
+    return pooledP99(flow?.all('load') ?? [])
+  }
+  await settle(bench, (load) => runParts(bench, [{ server, from: 0, load }]))
+  return {
+    aloneMs: await p99(),
+    elsewhereMs: await p99(...othersAt(other)),
+    besideMs: await p99(...othersAt(server)),
+  }
 }
 
 /** What a third tenant with a light flow notices of the others. */
@@ -84,14 +98,27 @@ async function lightFlowRows(bench: Bench): Promise<Row[]> {
     client < 2 * PAIRS ? 'many' : client < BUSY_CLIENTS ? 'one' : 'light'
   const keysFile = await bench.workFolder.keyList('keys-light', CLIENTS, tenantOf)
   const measured = await bench.interleaved([{ name: DERPFLEET }], () =>
-    bench.withFresh(DERPFLEET, { keysFile }, (server) => lightFlow(bench, server)),
+    bench.withFresh(DERPFLEET, { keysFile }, (server) =>
+      bench.withFresh(DERPFLEET, { keysFile, isIdle: true }, (other) => lightFlow(bench, server, other)),
+    ),
   )
   const shown = { unit: 'ms', digits: 2 }
-  const ratio = rowOf({ label: '– ratio', unit: '×', digits: 2 }, measured, (of) => of.besideMs / of.aloneMs)
+  const ratioShown = { unit: '×', digits: 2 }
+  const ratio = rowOf(
+    { label: '– beside both ÷ alone', ...ratioShown },
+    measured,
+    (of) => of.besideMs / of.aloneMs,
+  )
   return [
     rowOf({ label: "a light flow's p99, alone", ...shown }, measured, ({ aloneMs }) => aloneMs),
+    rowOf({ label: '– both at another relay', ...shown }, measured, ({ elsewhereMs }) => elsewhereMs),
     rowOf({ label: '– beside both', ...shown }, measured, ({ besideMs }) => besideMs),
     withOwnTarget(ratio, `≤ ${LIGHT_RATIO_MAX} ×`, (median) => median <= LIGHT_RATIO_MAX),
+    rowOf(
+      { label: '– beside both ÷ both at another relay', ...ratioShown },
+      measured,
+      (of) => of.besideMs / of.elsewhereMs,
+    ),
   ]
 }
 
@@ -125,7 +152,7 @@ export const fairness: Figure = {
     return {
       rows: [...rows, ...(await lightFlowRows(bench))],
       notes: [
-        `Each of ${PAIRS + 1} senders sends as much as its socket accepts. A process that computes takes half of the relay's processor, but beside the light flow: 1,000 packets of 64 bytes a second, of a third tenant.`,
+        `Each of ${PAIRS + 1} senders sends as much as its socket accepts. A process that computes takes half of the relay's processor, but beside the light flow: 1,000 packets of 64 bytes a second, of a third tenant. While both are at another relay, that has the processor only when this one does not want it: what the flow then notices comes of the generator and the machine, and is not the relay's.`,
       ],
     }
   },

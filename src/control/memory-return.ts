@@ -5,9 +5,9 @@
 // first moment in which nothing happens (docs/decisions/0036); a relay that is never idle, or has many clients by then, keeps it. Runs on the control thread.
 
 import type { PlainCounter } from '#relay/counters.ts'
+import { collectGarbage } from '#transport/collect-garbage.ts'
 import type { Native } from '#transport/native.ts'
 import { releasePages } from '#transport/program-pages.ts'
-import { collectGarbage } from '#transport/collect-garbage.ts'
 import type { RelayThreads } from './relay-threads.ts'
 import type { Service } from './service.ts'
 

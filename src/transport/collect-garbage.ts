@@ -12,21 +12,16 @@ interface GarbageOptions {
   readonly flavor: 'regular' | 'last-resort'
 }
 
-let collector: ((options: GarbageOptions) => void) | undefined = undefined
+let collect: ((options: GarbageOptions) => void) | undefined = undefined
 
-function collect(options: GarbageOptions): void {
-  if (collector === undefined) setFlagsFromString('--expose-gc')
-  collector ??= runInNewContext('gc') as typeof collector
-  collector?.(options)
+function collector(): (options: GarbageOptions) => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as (options: GarbageOptions) => void
 }
 
 export function collectGarbage(): void {
+  collect ??= collector()
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
-}
-
-/** Only what is young, which takes a millisecond or less. */
-function collectYoungGarbage(): void {
-  collect({ type: 'minor', execution: 'sync', flavor: 'regular' })
 }
 
 /**
@@ -41,7 +36,9 @@ export function noteReadGarbage(byteCount: number): void {
   readGarbageBytes += byteCount
   if (readGarbageBytes < READ_GARBAGE_BYTES_MAX) return
   readGarbageBytes = 0
-  collectYoungGarbage()
+  collect ??= collector()
+  // Only what is young, which takes a millisecond or less.
+  collect({ type: 'minor', execution: 'sync', flavor: 'regular' })
 }
 
 /** So long after its start a thread that sends and receives little has done what a start leaves to do. */

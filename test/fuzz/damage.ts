@@ -20,6 +20,7 @@ export async function talk(client: TLSSocket): Promise<void> {
   client.end()
 }
 
+/** What may happen to a chunk. The kind is the first byte of the input's three, `a` and `b` are the others. */
 const DAMAGE: readonly ((chunk: Buffer, a: number, b: number) => Buffer)[] = [
   (chunk) => chunk,
   (chunk) => chunk,

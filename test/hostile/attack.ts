@@ -50,7 +50,7 @@ export function scaled(full: number, least = 1): number {
  * What connections cost besides over Node's public sockets (`DERPFLEET_CONNECTIONS=sockets`), in MiB, while nobody reads them: each
  * holds two more reads of 64 KiB. 16 MiB are garbage that has grown old, which V8 leaves for as long as little else happens.
  */
-export function besidesMiB(connections: number): number {
+export function publicSocketsMiB(connections: number): number {
   return process.env['DERPFLEET_CONNECTIONS'] === 'sockets' ? 16 + connections / 8 : 0
 }
 

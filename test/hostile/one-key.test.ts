@@ -9,11 +9,11 @@ import { expect } from 'vitest'
 import { newKeyPair } from '#client/derp-client.ts'
 import { notePreferredFrame, sendPacketFrame } from '#protocol/frames.ts'
 import { waitUntil } from '../support/process.ts'
-import { attack, besidesMiB, many, scaled } from './attack.ts'
+import { attack, publicSocketsMiB, many, scaled } from './attack.ts'
 import { Intruder, UPGRADES } from './intruder.ts'
 
 const COUNT = scaled(500)
-const boundMiB = 40 + COUNT / 16 + besidesMiB(COUNT)
+const boundMiB = 40 + COUNT / 16 + publicSocketsMiB(COUNT)
 
 attack(`${COUNT} connections with one key`, {
   memoryMiB: { during: boundMiB, after: boundMiB },

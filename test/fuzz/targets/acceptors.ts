@@ -90,21 +90,19 @@ async function endedWithin(tcp: Socket): Promise<boolean> {
 
 function acceptorTarget(way: Way): FuzzTarget {
   let harness: AcceptorHarness | undefined
-  let line: Line | undefined
-  let random: Random | undefined
 
-  async function attempt(acceptor: AcceptorHarness, input: Buffer): Promise<string> {
-    const chance = random as Random
+  async function attempt(input: Buffer, random: Random): Promise<string> {
+    const acceptor = harness as AcceptorHarness
     const tcp = acceptor.tcp()
     await once(tcp, 'connect')
-    const own = new Line(tcp, input, chance)
-    line = own
-    const maxVersion = chance.chance(3) ? 'TLSv1.2' : 'TLSv1.3'
-    const client = connect({ socket: own.client, rejectUnauthorized: false, maxVersion })
+    const line = new Line(tcp, input, random)
+    acceptor.onAccepted = (one) => serve(line, one, random)
+    const maxVersion = random.chance(3) ? 'TLSv1.2' : 'TLSv1.3'
+    const client = connect({ socket: line.client, rejectUnauthorized: false, maxVersion })
     client.on('error', () => undefined)
     client.on('secureConnect', () => void talk(client))
     client.resume()
-    await own.over()
+    await line.over()
     tcp.end()
     invariant(await endedWithin(tcp), 'the connection does not end')
     client.destroy()
@@ -114,7 +112,7 @@ function acceptorTarget(way: Way): FuzzTarget {
     const received = Buffer.concat(accepted?.chunks ?? [])
     invariant(received.equals(SENT.subarray(0, received.length)), 'other bytes arrive than were sent')
     invariant(
-      !own.isUndisturbed || received.length === SENT.length,
+      !line.isUndisturbed || received.length === SENT.length,
       `${received.length} bytes arrive of an undamaged line`,
     )
     if (accepted !== undefined) same(accepted.closedCount, 1, 'ends of the connection')
@@ -126,16 +124,13 @@ function acceptorTarget(way: Way): FuzzTarget {
     waits: true,
     inputBytesMax: 96,
     corpus: DAMAGE_CORPUS,
-    attempt: async (input, attemptRandom) => {
-      random = attemptRandom
-      return await attempt(harness as AcceptorHarness, input)
-    },
+    attempt,
     open: async () => {
       harness = await new AcceptorHarness({ way, tls: 'TLSv1.3' }).open()
-      harness.onAccepted = (accepted) => serve(line as Line, accepted, random as Random)
     },
     close: async () => {
       const acceptor = harness as AcceptorHarness
+      acceptor.onAccepted = () => undefined
       const { accepted } = await acceptor.pair()
       same([acceptor.accepted.length, accepted.closedCount], [1, 0], 'a good client at last')
       await acceptor.close()

@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 
 /** A remote that does not close its side within this time is cut off; it has nothing to gain by waiting. */
-export const GRACEFUL_CLOSE_TIMEOUT_MS = 1_000
+const GRACEFUL_CLOSE_TIMEOUT_MS = 1_000
 
 /**
  * A remote that sends more than this has not stopped. To read on would keep the thread busy for that second, and with Node's

@@ -11,7 +11,7 @@ import { EndReason } from '#relay/end-reason.ts'
 import type { Link, LinkListener, ReadShare, RemoteAddress } from '#relay/ports.ts'
 import { TokenBucket } from '#protocol/token-bucket.ts'
 import type { Connection } from './connection.ts'
-import { GRACEFUL_CLOSE_TIMEOUT_MS } from './graceful-close.ts'
+import { GracefulClose } from './graceful-close.ts'
 
 /** Browsers send no pings, proxies one every few seconds; each costs an answer. */
 const PING_LIMIT = { burst: 100, perSecond: 10 }
@@ -40,7 +40,8 @@ export class WebSocketLink implements Link, LinkListener {
   /** The remote has been told so, and nothing may be written after that. */
   #hasSaidGoingAway = false
   #endReason: EndReason | undefined = undefined
-  #closeTimer: NodeJS.Timeout | undefined = undefined
+  /** The last burst is not taken yet, after which it closes. */
+  #closing: GracefulClose | undefined = undefined
   #pingLimit: TokenBucket | undefined = undefined
 
   /** @param preface written before anything else */
@@ -62,7 +63,7 @@ export class WebSocketLink implements Link, LinkListener {
   // ── reading ──
 
   receive(chunk: Buffer, start: number, end: number): void {
-    if (this.#closeCode !== undefined) return
+    if (this.#closeCode !== undefined) return this.#closing?.drop(end - start)
     const payloadEnd = this.#reader.feed(chunk, start, end)
     if (payloadEnd > start) this.#listener?.receive(chunk, start, payloadEnd)
     const pings = this.#reader.takePings()
@@ -192,7 +193,7 @@ export class WebSocketLink implements Link, LinkListener {
     if (this.#closeCode !== undefined) return
     this.#closeCode = code
     if (this.#inFlight === InFlight.nothing) return this.#sendClose(code)
-    this.#closeTimer = setTimeout(() => this.#connection.destroy(), GRACEFUL_CLOSE_TIMEOUT_MS).unref()
+    this.#closing = new GracefulClose(() => this.#connection.destroy())
   }
 
   #sendClose(code: number): void {
@@ -204,7 +205,7 @@ export class WebSocketLink implements Link, LinkListener {
 
   closed(reason: EndReason): void {
     this.#closeCode ??= CloseCode.normal
-    clearTimeout(this.#closeTimer)
+    this.#closing?.end()
     this.#listener?.closed(this.#endReason ?? reason)
   }
 }

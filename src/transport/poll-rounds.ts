@@ -17,6 +17,8 @@ const TURNS_PER_ROUND_MAX = 8
 /** A turn costs as much as a read. So a group has so many connections at least, or brings so many bytes … */
 const GROUP_MIN = 16
 const GROUP_BYTES_MIN = 16_384
+/** … and four times as much, of however many connections, while nobody waits for the turn … */
+const GROUP_BYTES_MIN_ALONE = 65_536
 /** … and it stops at half a millisecond's work, if the bytes come in full records … */
 const GROUP_BYTES_MAX = 524_288
 /** … or at this time: in records of one packet the same bytes are ten times the work. */
@@ -131,12 +133,14 @@ export class PollRounds {
   }
 
   readonly #nextGroup = (): void => {
-    let left = this.#groupSize
-    let byteCount = 0
     const isShort = this.#shortGroupsLeft > 0
     if (isShort) this.#shortGroupsLeft--
+    let left = isShort ? this.#groupSize : Infinity
+    const bytesMax = isShort
+      ? Math.min(this.#groupBytes, GROUP_BYTES_BESIDE_OTHERS)
+      : Math.max(this.#groupBytes, GROUP_BYTES_MIN_ALONE)
     const endMs = this.#now() + (isShort ? GROUP_MS_BESIDE_OTHERS : GROUP_MS_MAX)
-    const bytesMax = isShort ? Math.min(this.#groupBytes, GROUP_BYTES_BESIDE_OTHERS) : this.#groupBytes
+    let byteCount = 0
     this.#flushControl.hold(true)
     while (this.#roundAt < this.#round.length && left > 0 && byteCount < bytesMax) {
       const connection = this.#round[this.#roundAt++] as ScheduledConnection

@@ -23,9 +23,9 @@ const GROUP_BYTES_MIN_ALONE = 65_536
 const GROUP_BYTES_MAX = 524_288
 /** … or at this time: in records of one packet the same bytes are ten times the work. */
 const GROUP_MS_MAX = 1
-/** Half of that while others wait: a packet between two of them waits for two groups, and a group costs a turn. */
-const GROUP_MS_BESIDE_OTHERS = 0.5
-const GROUP_BYTES_BESIDE_OTHERS = 262_144
+/** A quarter of that while others wait: a packet between two of them waits for two groups, and a group costs a turn. */
+const GROUP_MS_BESIDE_OTHERS = 0.25
+const GROUP_BYTES_BESIDE_OTHERS = 131_072
 /** So many groups long after one of them was read: one that brings a packet a millisecond is expected again. */
 const GROUPS_BESIDE_OTHERS = 16
 

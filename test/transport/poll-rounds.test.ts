@@ -87,7 +87,7 @@ describe('polling', () => {
   })
 
   describe('a turn of polls that bring little', () => {
-    /** How many connections each turn polls, if a poll takes 0.3 ms. */
+    /** How many connections each turn polls, if a poll takes 0.12 ms. */
     async function polledPerTurn(turns: number, beforePoll: (rounds: PollRounds, polls: number) => void) {
       let nowMs = 0
       let polls = 0
@@ -100,11 +100,11 @@ describe('polling', () => {
       )
       const poll = (): number => {
         beforePoll(rounds, polls++)
-        nowMs += 0.3
+        nowMs += 0.12
         perTurn.push((perTurn.pop() ?? 0) + 1)
         return 100
       }
-      for (let n = 0; n < 80; n++)
+      for (let n = 0; n < 120; n++)
         rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
       vi.advanceTimersByTime(1)
       while (perTurn.length <= turns) await new Promise(setImmediate)
@@ -113,12 +113,12 @@ describe('polling', () => {
 
     it('ends after a millisecond', async () => {
       const perTurn = await polledPerTurn(10, () => undefined)
-      expect(perTurn).toEqual([4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
+      expect(perTurn).toEqual([9, 9, 9, 9, 9, 9, 9, 9, 9, 9])
     })
 
-    it('ends after half of that while a connection that is not polled is read now and then', async () => {
+    it('ends after a quarter of that while a connection that is not polled is read now and then', async () => {
       const perTurn = await polledPerTurn(20, (rounds, polls) => polls === 0 && rounds.onOtherRead())
-      expect(perTurn).toEqual([4, ...Array.from({ length: 16 }, () => 2), 4, 4, 4])
+      expect(perTurn).toEqual([9, ...Array.from({ length: 16 }, () => 3), 9, 9, 9])
     })
   })
 

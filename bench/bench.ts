@@ -8,6 +8,7 @@ import { runTogether, type Generator } from './load/generator-process.ts'
 import { connectionsOf, loadArguments, type Load } from './load/load.ts'
 import { mergeLoadOutcomes, type LoadOutcome } from './load/outcome.ts'
 import { cpuSeconds, processorTicks, stolenShare } from './process-stats.ts'
+import { ProcessorSpeed } from './processor-speed.ts'
 import type { Progress } from './progress.ts'
 import { RunNotes } from './run-notes.ts'
 import { DERPER, DERPFLEET, Server, type LoadTarget, type StartOptions } from './server.ts'
@@ -29,6 +30,11 @@ const SETTLED_SHARE = 0.15
  * seconds on two processors. That time is in every delay, and no server causes it.
  */
 const STOLEN_SHARE_MAX = 0.004
+/**
+ * Or if the same work took so many times as long on the servers' processor as at its best: 1.7 where the core's other
+ * hardware thread is busy, 1.3 where the processor sleeps in between.
+ */
+const SLOWNESS_MAX = 1.5
 const ATTEMPTS_MAX = 4
 /** Longer rounds are not repeated. */
 const REPEATED_SECONDS_MAX = 60
@@ -56,6 +62,7 @@ export class Bench {
   /** Path of a second generator with derpload's command line, run beside throughput figures. */
   readonly crossCheckPath: string | undefined
   #nextLogin = 0
+  #speed: ProcessorSpeed | undefined
 
   constructor(parts: BenchParts) {
     this.servers = parts.servers
@@ -92,7 +99,7 @@ export class Bench {
         const server = servers[(i + round) % servers.length]
         if (server === undefined) continue
         this.progress.step(`${server.name}, round ${round + 1} of ${rounds}`)
-        measured.get(server)?.push(await this.#repeatedIfStolen(() => measure(server, round)))
+        measured.get(server)?.push(await this.#repeatedIfDisturbed(server.name, () => measure(server, round)))
       }
     }
     return measured
@@ -173,16 +180,26 @@ export class Bench {
     }
   }
 
-  /** Repeats a round in which the machine's host took processor time, up to a limit. Quick runs repeat nothing. */
-  async #repeatedIfStolen<Measured>(measure: () => Promise<Measured>): Promise<Measured> {
+  /**
+   * Repeats a round of `server` in which the machine's host took processor time or slowed the processor, up to a limit.
+   * A figure that has one slow round all the same gets no more chances. Quick runs repeat nothing.
+   */
+  async #repeatedIfDisturbed<Measured>(server: string, measure: () => Promise<Measured>): Promise<Measured> {
+    this.#speed ??= await ProcessorSpeed.start(this.cpuSets.server)
     for (let attempts = 1; ; attempts++) {
       const started = performance.now()
       const before = await processorTicks()
-      const measured = await measure()
+      const { measured, slowness } = await this.#speed.during(measure)
       const isStolen = (await stolenShare(before)) > STOLEN_SHARE_MAX
+      const isSlow = slowness > SLOWNESS_MAX
       const isLong = performance.now() - started > 1_000 * REPEATED_SECONDS_MAX
-      if (!isStolen || isLong || attempts === ATTEMPTS_MAX || this.effort.isQuick) return measured
-      this.notes.countRepeat()
+      const isDisturbed = isStolen || (isSlow && !this.notes.hasSlowRounds)
+      if (isDisturbed && !isLong && attempts < ATTEMPTS_MAX && !this.effort.isQuick) {
+        this.notes.countRepeat()
+        continue
+      }
+      if (isSlow) this.notes.countSlowRound(server)
+      return measured
     }
   }
 

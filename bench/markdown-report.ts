@@ -55,7 +55,7 @@ function figureText(record: RunRecord, figure: FigureResult): string {
 function repeatsText(repeats: number): string[] {
   if (repeats === 0) return []
   return [
-    `${repeats} rounds were repeated because the host of this virtual machine took processor time during them.`,
+    `${repeats} rounds were repeated because the host of this virtual machine took processor time during them, or its other work slowed the processor.`,
   ]
 }
 

@@ -1,4 +1,4 @@
-// The notes below a figure's table: generator commands, doubts, and how many rounds were repeated.
+// The notes below a figure's table: generator commands, doubts, and how many rounds were repeated or slow.
 // Collected while a figure is measured.
 
 export interface FigureNotes {
@@ -10,6 +10,8 @@ export interface FigureNotes {
 export class RunNotes {
   readonly #commands = new Map<string, string>()
   readonly #marks = new Set<string>()
+  /** Rounds on a slow processor that count all the same, by server. */
+  readonly #slowRounds = new Map<string, number>()
   #repeats = 0
 
   /**
@@ -36,15 +38,27 @@ export class RunNotes {
     this.#repeats++
   }
 
+  countSlowRound(server: string): void {
+    this.#slowRounds.set(server, (this.#slowRounds.get(server) ?? 0) + 1)
+  }
+
+  get hasSlowRounds(): boolean {
+    return this.#slowRounds.size > 0
+  }
+
   /** Returns the notes since the last call. */
   take(): FigureNotes {
+    const slow = [...this.#slowRounds].map(
+      ([server, count]) => `${server}: in ${count} rounds the host's other work slowed the processor`,
+    )
     const notes = {
       commands: [...this.#commands.values()],
-      marks: [...this.#marks],
+      marks: [...this.#marks, ...slow],
       repeats: this.#repeats,
     }
     this.#commands.clear()
     this.#marks.clear()
+    this.#slowRounds.clear()
     this.#repeats = 0
     return notes
   }

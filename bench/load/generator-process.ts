@@ -79,6 +79,11 @@ export class Generator {
     this.#child.stdin.write(`go ${atNs}\n`)
   }
 
+  /** Ends standard input, for a run that lasts until then. */
+  endInput(): void {
+    this.#child.stdin.end()
+  }
+
   /** Waits for the end of the run. @throws Error with its standard error if it failed */
   async done(): Promise<void> {
     await this.#ended

@@ -137,6 +137,14 @@ export interface SignalOutcome {
   readonly event: 'ready' | 'held'
 }
 
+/** Of the same work over and over: how long it took, for the quickest twentieth and for half of the samples. */
+export interface SpeedOutcome {
+  readonly event: 'speed'
+  readonly samples: number
+  readonly fastNs: number
+  readonly medianNs: number
+}
+
 export type Outcome =
   | LoadOutcome
   | PhaseOutcome
@@ -145,6 +153,7 @@ export type Outcome =
   | StunOutcome
   | ChurnOutcome
   | MovedOutcome
+  | SpeedOutcome
   | IntervalOutcome
   | SignalOutcome
 

@@ -8,6 +8,7 @@
 #include "moving-clients.h"
 #include "options.h"
 #include "packet-load.h"
+#include "processor-speed.h"
 #include "reconnect-storm.h"
 #include "stun-requests.h"
 
@@ -27,6 +28,7 @@ int main(int argc, char **argv) {
       [SCENARIO_PACKET_LOAD] = run_packet_load,         [SCENARIO_IDLE_CONNECTIONS] = run_idle_connections,
       [SCENARIO_RECONNECT_STORM] = run_reconnect_storm, [SCENARIO_STUN_REQUESTS] = run_stun_requests,
       [SCENARIO_LOGIN_CHURN] = run_login_churn,         [SCENARIO_MOVING_CLIENTS] = run_moving_clients,
+      [SCENARIO_PROCESSOR_SPEED] = run_processor_speed,
   };
   SCENARIOS[options.scenario](&options);
   return 0;

@@ -10,7 +10,7 @@
 static const char HELP[] =
     "usage: generator --addr HOST:PORT --logins FILE [options]\n"
     "Loads a DERP server. Prints results as JSON lines on standard output, a summary on standard error.\n"
-    "Exactly one scenario: --pairs, --fan-in, --fan-out, --hold, --storm, --churn, --move or --stun.\n"
+    "Exactly one scenario: --pairs, --fan-in, --fan-out, --hold, --storm, --churn, --move, --stun or --speed.\n"
     "\n"
     "  --addr HOST:PORT     the server; an IPv4 address\n"
     "  --logins FILE        prepared logins for the server (bench/load/login-file.ts); not for --stun\n"
@@ -54,7 +54,9 @@ static const char HELP[] =
     "  --storm N            open N connections and reconnect at once when they are closed, for at most --secs\n"
     "  --churn N            log N clients in and out, --rate logins per second\n"
     "  --move N             N clients of two servers (--far) send --rate packets per second and move when one stops\n"
-    "  --stun               send STUN binding requests, --rate per second\n";
+    "  --stun               send STUN binding requests, --rate per second\n"
+    "  --speed              do the same work --rate times a second until standard input ends, and report how long it\n"
+    "                       takes; without --rate one after another for --secs. Needs no server\n";
 
 typedef enum { KIND_TEXT, KIND_INT, KIND_NUMBER, KIND_SET } Kind;
 
@@ -90,9 +92,9 @@ static bool read_switch(Options *options, const char *flag) {
   if (strcmp(flag, "--wait") == 0) return options->waits_for_start = true;
   if (strcmp(flag, "--realtime") == 0) return options->is_realtime = true;
   if (strcmp(flag, "--strict") == 0) return options->is_strict = true;
-  if (strcmp(flag, "--stun") != 0) return false;
-  options->scenario = SCENARIO_STUN_REQUESTS;
-  return true;
+  if (strcmp(flag, "--stun") == 0) return options->scenario = SCENARIO_STUN_REQUESTS, true;
+  if (strcmp(flag, "--speed") == 0) return options->scenario = SCENARIO_PROCESSOR_SPEED, true;
+  return false;
 }
 
 static void read_value(Options *o, const char *flag, const char *value) {
@@ -162,6 +164,7 @@ Options options_read(int argc, char **argv) {
     else
       read_value(&options, flag, value);
   }
+  if (options.scenario == SCENARIO_PROCESSOR_SPEED) return options;
   if (options.address == NULL) fail("--addr HOST:PORT is required");
   if (options.scenario != SCENARIO_STUN_REQUESTS && options.logins == NULL) fail("--logins FILE is required");
   if (options.far_address != NULL && options.far_logins == NULL) fail("--far requires --far-logins FILE");

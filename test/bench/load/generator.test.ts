@@ -4,6 +4,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { generatorPath } from '../../../bench/load/build-generator.ts'
 import { Generator } from '../../../bench/load/generator-process.ts'
@@ -134,6 +135,18 @@ describe.skipIf(missing !== undefined)('against a real relay', () => {
     const outcome = await (await run([...args, '--warm', '0', '--secs', '1'])).next('churn')
     expect(outcome.failed).toBe(0)
     expect(outcome.logins).toBeGreaterThan(5)
+  })
+
+  it('says how long the same work takes, until its input ends', async () => {
+    const generator = await Generator.start(['--speed', '--rate', '100'], '0')
+    await sleep(300)
+    generator.endInput()
+    await generator.done()
+    const { fastNs, medianNs, samples } = await generator.next('speed')
+    // A busy machine may have time for few of thirty.
+    expect(samples).toBeGreaterThanOrEqual(3)
+    expect(fastNs).toBeGreaterThan(1_000)
+    expect(medianNs).toBeGreaterThanOrEqual(fastNs)
   })
 
   it('fails if the login file is for another server', async () => {

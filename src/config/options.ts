@@ -240,7 +240,7 @@ const SERVICE = {
     kind: durationBetween(0.1, 1),
     fallback: '1ms',
     about:
-      'How often a busy thread reads connections with a high rate. Their packets wait for half of it at the median; a longer interval takes less CPU time. Without native calls it is 1ms',
+      'How often a busy thread reads connections with a high rate: so long after it has read all of them, and no later than twice that after it began. Their packets wait for half of it to all of it at the median; a longer interval takes less CPU time. Without native calls it is 1ms',
   },
   home: {
     kind: text('blank, or a URL that starts with http:// or https://', 'blank|URL'),

@@ -1,14 +1,21 @@
-// Polling: the connections that the read scheduler has chosen raise no read events, and are read once per poll interval, in a
-// poll round. A round takes several turns of the event loop, a group of connections in each. A connection that has more than
-// its share waiting is polled again in the same round, in a further pass after all others. Connections that have a share
-// together (a tenant's) are passed over when it is used up, and come first in the next pass. Which connections are polled, and
-// for how long, is decided in read-scheduler.ts. Runs on a relay thread.
+// Polling: the connections that the read scheduler has chosen raise no read events, and are read in poll rounds. A round begins
+// an interval after the last one has ended, and no later than two intervals after that began. It takes several turns of the event
+// loop, a group of connections in each. A connection that has more than its share waiting is polled again in the same round, in a
+// further pass after all others. Connections that have a share together (a tenant's) are passed over when it is used up, and come
+// first in the next pass. Which connections are polled, and for how long, is decided in read-scheduler.ts. Runs on a relay thread.
 
 import { ReadCredit } from './read-credit.ts'
 import { LOOP_TIMER, type RoundTimer } from './round-timer.ts'
 import { SHARE_BYTES_MAX, type FlushControl, type ReadState, type ScheduledConnection } from './read-state.ts'
 
-/** Slow connections are polled so rarely, all in the same interval. */
+/**
+ * From the beginning of a round to that of the next at most. A round costs as much as a hundred packets, so one that waits for the
+ * end of the last finds more packets for that than one that begins at a fixed time; and those wait for a millisecond at the mean.
+ */
+const INTERVALS_MAX = 2
+/** For less, no timer is set. */
+const WAIT_MS_MIN = 0.05
+/** Slow connections are polled so rarely, all in the same round. */
 const SLOW_EVERY_MS = 4
 /** Other threads hand over packets to a thread that has a round so often without waking it. */
 const ROUND_AWAITED_MS_MAX = 1
@@ -35,10 +42,12 @@ export class PollRounds {
   readonly #shouldKeep: (readState: ReadState, byteCount: number) => boolean
   /** Those that share with others: the one that was polled longest ago first. */
   readonly #polled = new Set<ScheduledConnection>()
-  #isTicking = false
-  #intervalsUntilSlow = 0
-  /** The next round polls slow connections too. */
-  #isSlowDue = false
+  /** There is a round, or there will be one. */
+  #isRunning = false
+  /** When the present round began. */
+  #beganMs = 0
+  /** The first round after that polls slow connections too. */
+  #slowDueMs = 0
   /** All polled connections are slow. */
   #areAllSlow = false
   /** The connections of the present round, and how many of them have been polled. */
@@ -47,11 +56,8 @@ export class PollRounds {
   #groupSize = GROUP_MIN
   #groupBytes = GROUP_BYTES_MIN
   #roundBytes = 0
-  #isInRound = false
   /** So many groups more are short. */
   #shortGroupsLeft = 0
-  /** The next interval has begun during the round. */
-  #isRoundDue = false
   /** Connections that had their share in this pass and have more. */
   #unfinished: ScheduledConnection[] = []
   /** Those whose share was used up by others. */
@@ -79,10 +85,9 @@ export class PollRounds {
     readState.isSlow = false
     connection.applyReadState()
     this.#polled.add(connection)
-    if (this.#isTicking) return
-    this.#isTicking = true
-    this.#flushControl.setPolling(true)
-    this.timer.after(this.timer.intervalMs, this.#onInterval)
+    if (this.#isRunning) return
+    this.#isRunning = true
+    this.#beginRoundAfter(this.timer.intervalMs)
   }
 
   /** A connection that is not polled was read. */
@@ -97,33 +102,24 @@ export class PollRounds {
     connection.applyReadState()
   }
 
-  readonly #onInterval = (): void => {
-    this.#isTicking = this.#polled.size > 0
-    if (!this.#isTicking) return this.#flushControl.setPolling(false)
-    if (this.#intervalsUntilSlow === 0) {
-      this.#isSlowDue = true
-      this.#intervalsUntilSlow = Math.round(SLOW_EVERY_MS / this.timer.intervalMs)
-    }
-    if (this.#isInRound) this.#isRoundDue = true
-    else this.#beginRound()
-    const intervals = this.#areAllSlow ? this.#intervalsUntilSlow : 1
-    this.#intervalsUntilSlow -= intervals
-    const waitMs = intervals * this.timer.intervalMs
-    this.#flushControl.setPolling(waitMs <= ROUND_AWAITED_MS_MAX)
-    this.timer.after(waitMs, this.#onInterval)
+  #beginRoundAfter(ms: number): void {
+    this.#flushControl.setPolling(ms <= ROUND_AWAITED_MS_MAX)
+    if (ms < WAIT_MS_MIN) setImmediate(this.#beginRound)
+    else this.timer.after(ms, this.#beginRound)
   }
 
   readonly #beginRound = (): void => {
+    this.#beganMs = this.#now()
+    const isSlowDue = this.#beganMs >= this.#slowDueMs
+    // In the round that is nearest to that time.
+    if (isSlowDue) this.#slowDueMs = this.#beganMs + SLOW_EVERY_MS - this.timer.intervalMs / 2
     this.#round = []
     this.#areAllSlow = true
     for (const connection of this.#polled) {
       if (!connection.readState.isSlow) this.#areAllSlow = false
-      if (!connection.readState.isSlow || this.#isSlowDue) this.#round.push(connection)
+      if (!connection.readState.isSlow || isSlowDue) this.#round.push(connection)
     }
     this.#credit.beginPass()
-    this.#isSlowDue = false
-    this.#isRoundDue = false
-    this.#isInRound = true
     this.#groupSize = Math.max(GROUP_MIN, Math.ceil(this.#round.length / TURNS_PER_ROUND_MAX))
     // This round is expected to bring as much as the last one.
     const share = this.#roundBytes / TURNS_PER_ROUND_MAX
@@ -155,19 +151,27 @@ export class PollRounds {
     this.#roundBytes += byteCount
     this.#flushControl.release()
     if (this.#roundAt < this.#round.length) setImmediate(this.#nextGroup)
-    else this.#endRound()
+    else this.#endPass()
   }
 
-  #endRound(): void {
+  #endPass(): void {
     this.#flushControl.endRound()
     this.#round = [...this.#passedOver, ...this.#unfinished]
     this.#roundAt = 0
     this.#unfinished = []
     this.#passedOver = []
-    if (!this.#isRoundDue && this.#round.length > 0) this.#credit.beginPass()
-    if (this.#isRoundDue) setImmediate(this.#beginRound)
-    else if (this.#round.length > 0) setImmediate(this.#nextGroup)
-    else this.#isInRound = false
+    this.#isRunning = this.#polled.size > 0
+    if (!this.#isRunning) return this.#flushControl.setPolling(false)
+    const nowMs = this.#now()
+    const leftMs = this.#beganMs + INTERVALS_MAX * this.timer.intervalMs - nowMs
+    if (this.#round.length > 0 && leftMs >= WAIT_MS_MIN) {
+      this.#credit.beginPass()
+      setImmediate(this.#nextGroup)
+      return
+    }
+    const isLong = this.#areAllSlow && this.#round.length === 0
+    if (isLong) this.#beginRoundAfter(Math.max(this.timer.intervalMs, this.#slowDueMs - nowMs))
+    else this.#beginRoundAfter(Math.min(this.timer.intervalMs, leftMs))
   }
 
   /** Whether its share is used up. Then it comes first in the next pass. */

@@ -1,13 +1,13 @@
-// What begins the next poll round: the event loop's own timer, whose shortest time is a millisecond, or one of the kernel's. The
-// loop waits for that as it waits for a connection, so whatever else happens meanwhile is handled at once.
+// What begins the next poll round: the event loop's own timer, which counts in milliseconds and fires up to one early or late, or
+// one of the kernel's. The loop waits for that as it waits for a connection, so whatever else happens meanwhile is handled at once.
 //
-// Contract: `ShortTimer.open` tests the timer, and rejects where it does not work. Runs on a relay thread.
+// Contract: `KernelTimer.open` tests the timer, and rejects where it does not work. Runs on a relay thread.
 
 import { errorText, type Native } from './native.ts'
 import { pipeHandle, type PipeHandle } from './runtime-handles.ts'
 
 /** The shortest time of the event loop's timers. */
-export const LOOP_INTERVAL_MS = 1
+const LOOP_INTERVAL_MS = 1
 /** What a read of the kernel's timer brings: how often it has fired. */
 const FIRED_BYTES = 8
 /** The event loop reads again at once if a read has filled the buffer. */
@@ -16,9 +16,9 @@ const BUFFER_BYTES = 2 * FIRED_BYTES
 const TEST_TIMEOUT_MS = 5_000
 
 export interface RoundTimer {
-  /** From one poll round to the next. */
+  /** From the end of a poll round to the next. */
   readonly intervalMs: number
-  /** Calls back once after so long. One callback at a time. */
+  /** Calls back once after so long, a fraction of a millisecond included if it can. One callback at a time. */
   after(ms: number, callback: () => void): void
 }
 
@@ -27,7 +27,7 @@ export const LOOP_TIMER: RoundTimer = {
   after: (ms, callback) => void setTimeout(callback, ms),
 }
 
-export class ShortTimer implements RoundTimer {
+export class KernelTimer implements RoundTimer {
   readonly intervalMs: number
   readonly #native: Pick<Native, 'startTimer'>
   readonly #descriptor: number
@@ -55,8 +55,8 @@ export class ShortTimer implements RoundTimer {
   static async open(
     native: Pick<Native, 'close' | 'makeTimer' | 'startTimer'>,
     intervalMs: number,
-  ): Promise<ShortTimer> {
-    let timer: ShortTimer | undefined = undefined
+  ): Promise<KernelTimer> {
+    let timer: KernelTimer | undefined = undefined
     const handle = pipeHandle((byteCount) => timer?.onRead(byteCount))
     const descriptor = native.makeTimer()
     if (descriptor < 0) throw new Error(`cannot make a timer: ${errorText(descriptor)}`)
@@ -66,7 +66,7 @@ export class ShortTimer implements RoundTimer {
       native.close(descriptor)
       throw new Error(`cannot wait for a timer: ${errorText(opened)}`)
     }
-    timer = new ShortTimer(native, descriptor, handle, intervalMs)
+    timer = new KernelTimer(native, descriptor, handle, intervalMs)
     try {
       await timer.#test()
     } catch (error) {
@@ -77,7 +77,6 @@ export class ShortTimer implements RoundTimer {
   }
 
   after(ms: number, callback: () => void): void {
-    if (ms >= LOOP_INTERVAL_MS) return LOOP_TIMER.after(ms, callback)
     this.#callback = callback
     // It was tested with the same arguments but for the time.
     this.#native.startTimer(this.#descriptor, 1_000 * ms)

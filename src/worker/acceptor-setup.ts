@@ -8,7 +8,7 @@ import type { Acceptor, AcceptorParts } from '#transport/acceptor.ts'
 import { HandleAcceptor } from '#transport/handle-acceptor.ts'
 import { selfTestContexts, testedHandles, testedOpenssl } from '#transport/handle-selftest.ts'
 import type { ReadScheduler } from '#transport/read-scheduler.ts'
-import { LOOP_INTERVAL_MS, ShortTimer } from '#transport/round-timer.ts'
+import { KernelTimer } from '#transport/round-timer.ts'
 import type { RuntimeHandles } from '#transport/runtime-handles.ts'
 import { SocketAcceptor } from '#transport/socket-acceptor.ts'
 import { RuntimeTlsLayer, type TlsLayer } from '#transport/tls-layer.ts'
@@ -41,7 +41,7 @@ export interface AcceptorSetup extends AcceptorParts {
 /** @throws Error if the way that the setting demands does not work */
 export async function makeAcceptor(setup: AcceptorSetup): Promise<Acceptor> {
   const { setting, tls, maxVersion, onSelfTestFailed, onWay } = setup
-  await useShortRounds(setup)
+  await useKernelTimer(setup)
   const isForced = setting !== 'auto'
   const handles =
     setting === 'sockets'
@@ -89,12 +89,10 @@ function useRuntimeTls(way: 'handles' | 'sockets', onWay: AcceptorSetup['onWay']
   onWay({ use: 'client_tls', way })
 }
 
-/** Poll rounds of less than a millisecond, where they are wanted and the kernel's timers work. */
-async function useShortRounds({ native, onWay, pollIntervalMs, scheduler }: AcceptorSetup): Promise<void> {
+/** Poll rounds by a timer of the kernel, where that works. Without, their interval is a millisecond. */
+async function useKernelTimer({ native, onWay, pollIntervalMs, scheduler }: AcceptorSetup): Promise<void> {
   const timer =
-    native === undefined || pollIntervalMs >= LOOP_INTERVAL_MS
-      ? undefined
-      : await ShortTimer.open(native, pollIntervalMs).catch(() => undefined)
+    native === undefined ? undefined : await KernelTimer.open(native, pollIntervalMs).catch(() => undefined)
   if (timer !== undefined) scheduler.useTimer(timer)
   onWay({ use: 'poll_rounds', way: timer === undefined ? 'off' : 'timerfd' })
 }

@@ -1,7 +1,7 @@
 // A fake of a relay thread's event loop, on a clock that advances by quarters of a millisecond: connections with unread records,
 // read when the scheduler allows it.
 
-import { vi } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import {
   ReadState,
   NO_FLUSH_CONTROL,
@@ -136,6 +136,8 @@ export class FakeLoop {
       flushControl,
     )
     this.#threads = threads
+    // Rounds that follow each other at once would go on, and set timers of the next test.
+    onTestFinished(() => this.connections.forEach((connection) => void (connection.isEnded = true)))
   }
 
   /** Poll rounds of a quarter of a millisecond from now on. */

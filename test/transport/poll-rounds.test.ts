@@ -91,12 +91,13 @@ describe('polling', () => {
     async function polledPerTurn(turns: number, beforePoll: (rounds: PollRounds, polls: number) => void) {
       let nowMs = 0
       let polls = 0
+      let isOver = false
       const perTurn: number[] = []
       const flushControl: FlushControl = { ...NO_FLUSH_CONTROL, hold: () => void perTurn.push(0) }
       const rounds = new PollRounds(
         flushControl,
         () => nowMs,
-        () => true,
+        () => !isOver,
       )
       const poll = (): number => {
         beforePoll(rounds, polls++)
@@ -108,6 +109,7 @@ describe('polling', () => {
         rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
       vi.advanceTimersByTime(1)
       while (perTurn.length <= turns) await new Promise(setImmediate)
+      isOver = true
       return perTurn.slice(0, turns)
     }
 
@@ -120,6 +122,34 @@ describe('polling', () => {
       const perTurn = await polledPerTurn(20, (rounds, polls) => polls === 0 && rounds.onOtherRead())
       expect(perTurn).toEqual([9, ...Array.from({ length: 16 }, () => 3), 9, 9, 9])
     })
+  })
+
+  it.each([
+    ['a millisecond after the last one has ended', [0.4, 0.1, 0.9], [1.4, 1.1, 1.9]],
+    ['two after it began if it has taken longer than one', [1.2, 1.9], [2, 2]],
+    ['at once if it has taken two', [2.5, 6], [2.5, 6]],
+  ])('begins a round %s', async (_what, worksMs, expectedMs) => {
+    let nowMs = 0
+    const beganMs: number[] = []
+    const rounds = new PollRounds(
+      NO_FLUSH_CONTROL,
+      () => nowMs,
+      () => true,
+    )
+    const due: { ms: number; callback: () => void }[] = []
+    rounds.timer = { intervalMs: 1, after: (ms, callback) => void due.push({ ms: nowMs + ms, callback }) }
+    const poll = (): number => {
+      nowMs += worksMs[beganMs.push(nowMs) - 1] ?? 0
+      return 100
+    }
+    rounds.add({ readState: new ReadState(), applyReadState: () => undefined, poll })
+    while (beganMs.length <= worksMs.length) {
+      const next = due.shift()
+      if (next !== undefined) nowMs = next.ms
+      next?.callback()
+      await new Promise(setImmediate)
+    }
+    expect(beganMs.slice(1).map((ms, at) => Number((ms - (beganMs[at] ?? 0)).toFixed(3)))).toEqual(expectedMs)
   })
 
   it.each([

@@ -56,11 +56,12 @@ it.each([
 })
 
 it.each([
-  ['short, with native calls', [], 'timerfd'],
-  ['of a millisecond without them', ['-native', 'off'], 'off'],
-])('poll rounds are %s', async (_what, more, way) => {
+  ["by the kernel's timer with native calls", [], 'timerfd'],
+  ['by it also if they are short', ['-poll-interval', '250us'], 'timerfd'],
+  ["by the event loop's without native calls", ['-native', 'off'], 'off'],
+])('poll rounds are begun %s', async (_what, more, way) => {
   using folder = new TemporaryFolder()
-  const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, '-poll-interval', '250us', ...more]
+  const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, ...more]
   await using relay = await startDerpfleet(args, { readyWhen: /relay_started/ })
   expect(await wayOf(relay.output, 'poll_rounds')).toBe(way)
 })

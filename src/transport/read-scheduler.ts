@@ -1,6 +1,6 @@
 // The read scheduler of a relay thread: how much of a connection is read, and when. One turn of the event loop reads a limited
-// share of each connection. On a busy thread, high-rate connections are polled once a millisecond, so that one wake-up, read,
-// write and turn carry several packets (docs/decisions/0007). Low-rate connections are read at once. Polling applies only to
+// share of each connection. On a busy thread, high-rate connections are polled about once a millisecond, so that one wake-up,
+// read, write and turn carry several packets (docs/decisions/0007). Low-rate connections are read at once. Polling applies only to
 // high-rate connections on a busy thread, and to connections whose sender lets packets wait anyway. How polling works is
 // poll-rounds.ts, the state of each connection is read-state.ts, and who is read one after another reading-queue.ts.
 

@@ -18,15 +18,20 @@ async function opened(): Promise<KernelTimer> {
   return timer
 }
 
+/** How long each of so many waits took. */
+async function waitsOf(timer: KernelTimer, ms: number, count: number): Promise<number[]> {
+  const waitedMs: number[] = []
+  for (let round = 0; round < count; round++) {
+    const since = performance.now()
+    await new Promise<void>((resolve) => timer.after(ms, resolve))
+    waitedMs.push(performance.now() - since)
+  }
+  return waitedMs
+}
+
 describe.skipIf(loaded instanceof Error)('a timer of the kernel', () => {
   it('calls back once, never early, and most often sooner than the event loop can', async () => {
-    const timer = await opened()
-    const waitedMs: number[] = []
-    for (let round = 0; round < ROUNDS; round++) {
-      const since = performance.now()
-      await new Promise<void>((resolve) => timer.after(INTERVAL_MS, resolve))
-      waitedMs.push(performance.now() - since)
-    }
+    const waitedMs = await waitsOf(await opened(), INTERVAL_MS, ROUNDS)
     expect(waitedMs).toHaveLength(ROUNDS)
     expect(Math.min(...waitedMs)).toBeGreaterThanOrEqual(INTERVAL_MS)
     // On a busy machine most may be late, and some are not.
@@ -46,13 +51,7 @@ describe.skipIf(loaded instanceof Error)('a timer of the kernel', () => {
   })
 
   it('waits for fractions of a millisecond beyond the first', async () => {
-    const timer = await opened()
-    const waitedMs: number[] = []
-    for (let round = 0; round < 50; round++) {
-      const since = performance.now()
-      await new Promise<void>((resolve) => timer.after(1.5, resolve))
-      waitedMs.push(performance.now() - since)
-    }
+    const waitedMs = await waitsOf(await opened(), 1.5, 50)
     expect(Math.min(...waitedMs)).toBeGreaterThanOrEqual(1.5)
     expect(Math.min(...waitedMs)).toBeLessThan(2)
   })

@@ -58,7 +58,7 @@ it.each([
 it.each([
   ["by the kernel's timer with native calls", [], 'timerfd'],
   ['by it also if they are short', ['-poll-interval', '250us'], 'timerfd'],
-  ["by the event loop's without native calls", ['-native', 'off'], 'off'],
+  ["by the event loop's without native calls", ['-native', 'off', '-poll-interval', '250us'], 'off'],
 ])('poll rounds are begun %s', async (_what, more, way) => {
   using folder = new TemporaryFolder()
   const args = ['serve', '-c', folder.at('key'), ...FREE_PORTS, ...more]
